@@ -1,6 +1,7 @@
--- Send each image that arrives from outside to the receiver; the receiver's own results stay here.
+-- Send each image that arrives to the receiver, by DIMSE or DICOMweb; the receiver's own results stay here.
+-- Images that could not be sent are not sent again: the receiver asks for them (--poll).
 function OnStoredInstance(instanceId, tags, metadata, origin)
-  if origin["RequestOrigin"] == "DicomProtocol" and origin["RemoteAet"] ~= "METSEG" then
+  if origin["RemoteAet"] ~= "METSEG" then
     SendToModality(instanceId, "receiver")
   end
 end

@@ -27,8 +27,8 @@ import numpy as np
 import numpy.typing as npt
 
 import metseg
+from metseg.follow_up_document import TimepointRecord
 from metseg.longitudinal.follow_up import FollowUp
-from metseg.longitudinal.follow_up_document import TimepointRecord
 from metseg.longitudinal.lesion_tracks import LesionState, LesionTrack
 from metseg.longitudinal.measured_lesion import MeasuredLesion
 from metseg.longitudinal.measurement_error import size_error

@@ -1,10 +1,12 @@
-"""Which averages can give the figures of Table 4 of Kaur and Singh 2024? Computed on a prediction.
+"""Which averages can give the figures of Table 4 of Kaur and Singh 2024? Computed on predictions.
 
-    metseg predict DATA --model NAME --format mask --out PREDICTIONS
-    python benchmarks/on_data/published_averages.py PREDICTIONS DATA [--labels brats-met-2023]
+    python benchmarks/on_data/published_averages.py DATA --comparison COMPARISON
+    python benchmarks/on_data/published_averages.py DATA --predictions PREDICTIONS [--labels brats-met-2023]
 
-DATA has a mask per case (any layout that metseg reads); PREDICTIONS has ``<case>-seg.nii.gz``. Prints each figure under
-every reading, of the whole volumes and of the slices with lesion only, and the share of the voxels that is lesion.
+DATA has a mask per case (any layout that metseg reads). COMPARISON is the folder of ``metseg compare``: its networks
+predict their training and validation patients, the two parts of the table. PREDICTIONS has ``<case>-seg.nii.gz``, as
+``metseg predict --format mask`` writes them. Prints each figure under every reading and of each class, and in which of
+them the claimed values occur.
 """
 
 from __future__ import annotations
@@ -14,9 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+import metseg
 from metseg.evaluation.metrics.averages import AVERAGED, class_averages
 from metseg.evaluation.metrics.overlap import joint_counts
 from metseg.io.case_discovery import find_cases
+from metseg.io.splits import Split
 from metseg.io.volumes.nifti import read_mask_nifti
 from metseg.labels import LABEL_SCHEMES, check_labels
 
@@ -30,6 +34,25 @@ CLAIMED = {
     "specificity": 0.9990,
 }
 TOLERANCE = 0.01
+
+
+#: Parts of Table 4, by their name in a split.
+PARTS = {"train": "training", "validation": "validation"}
+
+
+def tables_of_run(run: Path, data: str, labels: str) -> dict[str, np.ndarray]:
+    """Return the joint counts of all voxels of the training and of the validation patients of a run."""
+    model, split, scheme = metseg.load_model(run / "bundle"), Split.load(run / "split.json"), LABEL_SCHEMES[labels]
+    size = len(scheme.values)
+    tables = {title: np.zeros((size, size), np.int64) for title in PARTS.values()}
+    for source in find_cases(data, labels=labels):
+        title = next((PARTS[part] for part in PARTS if source.patient in getattr(split, part)), None)
+        if title is None:
+            continue
+        prediction = model(source.load())
+        assert prediction.truth is not None
+        tables[title] += joint_counts(np.asarray(prediction.truth.data, np.uint8), prediction.labels, scheme)
+    return tables
 
 
 def joint_tables(predictions: Path, data: str, labels: str) -> dict[str, np.ndarray]:
@@ -69,10 +92,22 @@ def report(tables: dict[str, np.ndarray], labels: str) -> str:
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("predictions", type=Path)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data")
+    given = parser.add_mutually_exclusive_group(required=True)
+    given.add_argument("--comparison", type=Path)
+    given.add_argument("--predictions", type=Path)
     parser.add_argument("--labels", default="brats-met-2023")
-    given = parser.parse_args()
-    print(report(joint_tables(given.predictions, given.data, given.labels), given.labels))
+    options = parser.parse_args()
+    if options.predictions is not None:
+        print(report(joint_tables(options.predictions, options.data, options.labels), options.labels))
+        return
+    for run in sorted(options.comparison.glob("*/run")):
+        tables = tables_of_run(run, options.data, options.labels)
+        named = {f"{run.parent.name}, {title} patients": joint for title, joint in tables.items()}
+        print(report(named, options.labels))
+
+
+if __name__ == "__main__":
+    main()

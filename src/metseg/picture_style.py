@@ -45,7 +45,7 @@ BAR_SHARE = 0.35
 COLOUR_NAMES: Mapping[Colour, str] = {
     ORANGE: "orange",
     SKY_BLUE: "light blue",
-    VERMILION: "red",
+    VERMILION: "orange-red",
     PURPLE: "purple",
     YELLOW: "yellow",
     BLUE: "dark blue",

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from metseg.grade_record import CaseGrade
 from metseg.headline import Headline
 from metseg.lesion import Lesion
 
@@ -128,7 +129,7 @@ class Scope(StrEnum):
     READ = "read"
     WRITE = "write"
     METRICS = "metrics"
-    #: Accept the terms of non-commercial models.
+    #: Accept the terms of non-commercial models, and reach the PACS of the settings.
     OPERATE = "operate"
 
 
@@ -139,6 +140,8 @@ ARTIFACTS: Final[Mapping[str, str]] = {
     "probability.nii.gz": "application/gzip",
     "image.nii.gz": "application/gzip",
     "sequence-{sequence}.nii.gz": "application/gzip",
+    "uncertainty.nii.gz": "application/gzip",
+    "gradcam.nii.gz": "application/gzip",
     "prepared.nii.gz": "application/gzip",
     "brain_mask.nii.gz": "application/gzip",
     "lesions.nii.gz": "application/gzip",
@@ -159,6 +162,8 @@ ARTIFACTS: Final[Mapping[str, str]] = {
     "probability-{number}.png": "image/png",
     "image-{number}.png": "image/png",
     "lesions-{number}.png": "image/png",
+    "uncertainty-{number}.png": "image/png",
+    "gradcam-{number}.png": "image/png",
 }
 
 StudyId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="Random id of a study, 32 hexadecimal digits.")]
@@ -249,6 +254,10 @@ class Options(Wire):
     allow_gaps: bool = False
     #: DICOM series of a sequence, regardless of its header, or "none" to leave the sequence out: ``{"t1c": "3"}``.
     series: dict[Sequence, Annotated[str, Field(pattern=r"^([0-9]{1,9}(\.[0-9]{1,4})?|none)$")]] = {}
+    #: Measure how far the predictions of mirror images and folds differ: a map, and a range of each lesion's size.
+    uncertainty: bool = False
+    #: Make a map of Grad-CAM: where the features of the network raised the score of the predicted lesions.
+    explanation: bool = False
 
 
 class StudyChange(Wire):
@@ -288,6 +297,10 @@ class Facts(Wire):
     fitness: str = Field(default="", description="What the model was trained on, and what this study is.")
     model_reason: str = Field(
         default="", description="Why the model was chosen, one sentence; empty if the request named it."
+    )
+    grade: CaseGrade | None = Field(default=None, description="Grade of the glioma, if it may be shown.")
+    no_grade: str = Field(
+        default="", description="Why the result has no grade, one clause; empty if it has one, or if that is not known."
     )
 
 
@@ -375,6 +388,10 @@ class Model(Wire):
     dimensions: int
     sequences: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    grey_sequence: Sequence | None = Field(
+        default=None,
+        description="Sequence that a grey picture is taken for, where the model needs several; null: it takes none.",
+    )
     labels: str
     threshold: float
     default_for: tuple[str, ...] = Field(default=(), description='"pictures", "volumes", or nothing.')
@@ -384,6 +401,11 @@ class Model(Wire):
     terms: str = Field(default="", description="Statement on the training data and their licence, as it is accepted.")
     accepted: bool = Field(
         default=True, description="Whether the operator has accepted these terms; else it is refused."
+    )
+    predictions: int = Field(
+        default=1,
+        ge=1,
+        description="Number of predictions of its networks and their mirror images; the uncertainty needs at least 2.",
     )
     card: str = Field(description="Markdown.")
     metrics: dict[str, Any] = {}

@@ -12,14 +12,12 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
-from pydicom.datadict import DicomDictionary
 from pydicom.uid import SecondaryCaptureImageStorage
 
-from metseg.deidentification.profile_actions import Action, action_of
 from metseg.io.dicom import find_studies
 from metseg.io.dicom.pseudonyms import KEY_VARIABLE, pseudonym_uid
 
-SOME_TEXT = ("PN", "LO", "SH", "LT", "ST", "UT", "UC")
+from .planted import planted
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +29,6 @@ def scanner() -> SimpleNamespace:
 @pytest.fixture(autouse=True)
 def _secret_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(KEY_VARIABLE, "a long random text")
-
-
-def planted() -> dict[str, str]:
-    """Return 100 elements of text, most of them in the table of the profile, each with a text of its own."""
-    chosen = []
-    for tag, (vr, multiplicity, _, retired, keyword) in sorted(DicomDictionary.items()):
-        is_listed = action_of(tag, vr) not in (Action.KEEP, Action.UID)
-        if keyword and not retired and vr in SOME_TEXT and multiplicity == "1" and is_listed and tag >> 16 >= 8:
-            chosen.append(keyword)
-    step = len(chosen) // 100
-    names = ["PatientName", "PatientID", "IssuerOfPatientID", "AccessionNumber", "InstitutionName", *chosen[::step]]
-    return {keyword: f"Q{number:03d}ZWX" for number, keyword in enumerate(list(dict.fromkeys(names))[:100])}
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,7 +196,7 @@ def test_grey_pictures_get_the_model_of_one_sequence_and_colour_pictures_that_of
 def test_grey_pictures_do_not_fit_a_model_of_several_sequences() -> None:
     (misfit,) = choose_model([LGG], [GREY]).misfits
     assert misfit.reason == "it needs colour pictures of t1n, t2f and t1c, and grey ones were given"
-    assert misfit.cure == "give pictures with all of them"
+    assert misfit.cure == "give pictures of what it needs"
     hidden = """
 name = "hidden"
 model = { name = "cnn", channels = [1, 1] }
@@ -206,6 +207,11 @@ dimensions = 2
 """
     trained_for_it = Candidate("hidden", parse_recipe(hidden, where="test"))
     assert choose_model([trained_for_it], [GREY]).model == "hidden"
+    flair, t1c = (replace(GREY, sequences=frozenset([name])) for name in ("t2f", "t1c"))
+    assert choose_model([trained_for_it, GREY_T1C], [flair]).model == "hidden"
+    assert choose_model([trained_for_it, GREY_T1C], [t1c]).model == "t1c-slices"
+    (misfit,) = choose_model([GREY_T1C], [flair]).misfits
+    assert misfit.reason == "it takes grey pictures for t1c, and these show t2f"
 
 
 def test_a_picture_is_looked_at(tmp_path: Path) -> None:

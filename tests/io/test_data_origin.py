@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from metseg.errors import UsageError
-from metseg.io.data_origin import KNOWN, SIMULATED, SIMULATED_PATIENTS, SIMULATION, data_statement, other_data
+from metseg.io.data_origin import (
+    KNOWN,
+    SIMULATED,
+    SIMULATED_PATIENTS,
+    SIMULATION,
+    data_statement,
+    named_data,
+    other_data,
+    readable_statement,
+)
 from metseg.recipe import load_recipe, shipped_recipes
 from metseg.simulation.output.folder import PATIENTS, STAMP
 
@@ -79,3 +88,19 @@ def test_a_described_data_set(tmp_path: Path, file: str, content: dict[str, str]
 
 def test_what_the_user_states_holds(tmp_path: Path) -> None:
     assert data_statement("Our own, CC BY", simulation(tmp_path), ["sim-0"]) == "Our own, CC BY"
+
+
+def test_a_statement_that_repeats_those_of_earlier_weights_is_shortened_for_readers() -> None:
+    real = "BraTS 2021 glioma patients: research, non-commercial; open_ms (Ljubljana): CC BY"
+    free = "none: simulated patients (metseg simulate), images of nobody; these weights are Apache-2.0 as the code is"
+    statement = f"{real}; initial weights: {real}; the weights it began with: {real}; the weights it began with: {free}"
+    assert readable_statement(statement) == f"{real}; initial weights: simulated patients (metseg simulate)"
+    assert named_data(statement) == "BraTS 2021 glioma patients, open_ms (Ljubljana)"
+    assert readable_statement(real) == real
+    assert readable_statement("") == named_data("") == ""
+
+
+@pytest.mark.parametrize("statement", [LGG, *(data.statement for data in KNOWN.values()), SIMULATED])
+def test_a_statement_without_repetition_stays(statement: str) -> None:
+    assert readable_statement(statement) == statement
+    assert named_data(statement) == statement.partition(";")[0]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from metseg.errors import GeometryError, InputError, UsageError
+from metseg.follow_up_document import FollowUpDocument, follow_up_csv
 from metseg.longitudinal.change_text import change_sentence, changes_at
 from metseg.longitudinal.follow_up import FollowUpOptions, follow_timepoints
-from metseg.longitudinal.follow_up_document import FollowUpDocument, follow_up_csv
 from metseg.longitudinal.measured_lesion import measure_lesions
 from metseg.longitudinal.timepoint import Timepoint
 from metseg.volume import Volume

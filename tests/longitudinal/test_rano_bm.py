@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from metseg.follow_up_document import FollowUpDocument, ResponseRecord
 from metseg.longitudinal.follow_up import FollowUpOptions, follow_timepoints
-from metseg.longitudinal.follow_up_document import FollowUpDocument, ResponseRecord
 from metseg.longitudinal.rano_bm import RANO_BM, VOLUMETRIC
 from metseg.longitudinal.response_rules import CLINICAL_MEASURES, assess, imaging_rules
 from metseg.longitudinal.timepoint import Timepoint

@@ -37,6 +37,13 @@ def make_orthanc() -> Iterator[Callable[..., Any]]:
         server.kill()
 
 
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Return a function that gives a free port."""
+    found: Callable[[], int] = runpy.run_path(str(HERE / "orthanc.py"))["free_port"]
+    return found
+
+
 @pytest.fixture(scope="module")
 def running_orthanc(make_orthanc: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
     return make_orthanc(tmp_path_factory.mktemp("orthanc"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,7 +12,9 @@ from typing import Any
 import pytest
 from pydicom import dcmread
 
+from metseg.errors import ResourceError, UsageError
 from metseg.pacs import connect, retrieve_study, send_files
+from metseg.pacs.pacs_errors import PacsError
 
 Run = Callable[..., tuple[int, str, str]]
 PROTOCOLS = ("dimse", "web")
@@ -68,6 +71,40 @@ def test_another_retrieval_fetches_only_what_is_missing_or_damaged(
     assert (again.expected, again.present, again.written) == (5, 3, 2)
     assert content(tmp_path) == content(study)
     assert {path for path in paths if path.stat().st_mtime_ns == times[path]} == set(paths[1:-1])
+
+
+def test_a_pacs_without_c_get_sends_by_c_move(
+    make_orthanc: Callable[..., Any],
+    study: Path,
+    scanner: SimpleNamespace,
+    tmp_path: Path,
+    free_port: Callable[[], int],
+) -> None:
+    """Each object keeps its pixels and transfer syntax; a rejected sender and a port in use are clear errors."""
+    port = free_port()
+    rights = dict.fromkeys(("AllowEcho", "AllowFind", "AllowStore", "AllowMove"), True)
+    known = {"METSEG": {"AET": "METSEG", "Host": "127.0.0.1", "Port": port, "AllowGet": False, **rights}}
+    orthanc = make_orthanc(tmp_path / "orthanc", DicomModalities=known)
+    send_files(connect(orthanc.web), [study])
+    uid = scanner.uid("study")
+    with pytest.raises(PacsError) as refused:
+        retrieve_study(connect(orthanc.dimse), uid, tmp_path / "get")
+    assert "move=PORT" in str(refused.value)
+    archive = connect(f"{orthanc.dimse}&move={port}")
+    assert retrieve_study(archive, uid, tmp_path / "move").written == 5
+    assert content(tmp_path / "move") == content(study)
+    next(iter(sorted((tmp_path / "move").rglob("*.dcm")))).unlink()
+    assert retrieve_study(archive, uid, tmp_path / "move").written == 1
+    with socket.create_server(("", 0)) as taken:
+        other = connect(f"{orthanc.dimse}&move={taken.getsockname()[1]}")
+        with pytest.raises(ResourceError, match="port for C-MOVE"):
+            retrieve_study(other, uid, tmp_path / "again")
+
+
+@pytest.mark.parametrize("url", ["move=0", "move=x", "move=70000", "move="])
+def test_a_port_for_c_move_that_is_none(url: str) -> None:
+    with pytest.raises(UsageError, match="not an address of a PACS"):
+        connect(f"dimse://ORTHANC@127.0.0.1:4242?calling=METSEG&{url}")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -28,6 +28,8 @@ from metseg.serve.storage.database import Database, open_database
 from metseg.serve.storage.folders import Folders
 from metseg.serve.sync_predict.messages import Ask, Refusal, Result
 
+from .fleet import Fleet
+
 #: A voxel above this is lesion to the models here.
 BRIGHT = 200.0
 #: As a browser on this machine calls the service.
@@ -288,3 +290,25 @@ def audited() -> Callable[[Service], list[str]]:
             return [f"{entry.actor} {entry.action}" for entry in found]
 
     return entries
+
+
+@pytest.fixture
+def make_fleet(home: Path) -> Iterator[Callable[[], Fleet]]:
+    """Return a function that makes a fleet on the database that the settings name now; no process outlives its test."""
+    from metseg.serve.settings import load_settings
+    from metseg.serve.storage.database import open_database
+    from metseg.serve.storage.folders import Folders
+    from metseg.serve.storage.job_repository import Store
+
+    made: list[Fleet] = []
+
+    def make() -> Fleet:
+        settings = load_settings()
+        Folders(settings.home).make()
+        made.append(Fleet(home, Store(open_database(settings), settings)))
+        return made[-1]
+
+    yield make
+    for fleet in made:
+        fleet.kill_all()
+        fleet.store.database.close()

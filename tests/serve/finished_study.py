@@ -51,16 +51,23 @@ def finished(
     return study_id
 
 
-def finish(service: Service, study_id: str, image: np.ndarray, affine: np.ndarray, sequences: tuple[str, ...]) -> None:
+def finish(
+    service: Service,
+    study_id: str,
+    image: np.ndarray,
+    affine: np.ndarray,
+    sequences: tuple[str, ...],
+    *,
+    scheme: str = "binary",
+) -> None:
     """Store the results of a model that finds what is brighter than 200, as the worker does."""
     probability = (1 / (1 + np.exp(-0.1 * (image.astype(np.float32) - 200)))).astype(np.float32)
     labels = (probability > 0.5).astype(np.uint8)
-    scheme = LABEL_SCHEMES["binary"]
-    lesions, instances = find_lesions(labels, probability, affine, scheme, slicewise=False)
+    lesions, instances = find_lesions(labels, probability, affine, LABEL_SCHEMES[scheme], slicewise=False)
     stored = np.rint(probability * PROBABILITY_SCALE).astype(np.uint16)
     document = {
         "case": study_id, "notice": "", "metseg": "0", "model": "bright-t1c", "bundle": "", "shape": image.shape,
-        "affine": affine.tolist(), "technique": {"labels": "binary", "reference": "t1c"}, "slices": [],
+        "affine": affine.tolist(), "technique": {"labels": scheme, "reference": "t1c"}, "slices": [],
         "lesions": [lesion.model_dump(mode="json") for lesion in lesions],
         "warnings": ["lesion 1 touches the border of the brain mask: check it", "a warning"], "failed": [],
     }  # fmt: skip
@@ -77,6 +84,6 @@ def finish(service: Service, study_id: str, image: np.ndarray, affine: np.ndarra
     with store.artifact(work, "lesions.json") as path:
         path.write_text(json.dumps(document))
     store.set_lesions(work, lesions)
-    facts = {"scheme": "binary", "threshold": 0.5, "shape": image.shape, "affine": affine.tolist()}
+    facts = {"model": "bright-t1c", "scheme": scheme, "threshold": 0.5, "shape": image.shape, "affine": affine.tolist()}
     store.add_facts(work, **facts, reference="t1c", sequences=sequences)
     store.finish(work)

@@ -173,9 +173,6 @@ class Visit:
 
     def click_row(self, number: int) -> None:
         """Click at the box before a row of the lesion table, which is drawn on a canvas."""
-        # The viewer reports its place when the focus leaves it, and the page then runs again.
-        self.page.evaluate("document.activeElement?.blur()")
-        self.settle()
         table = self.page.get_by_test_id("stDataFrame").first
         table.scroll_into_view_if_needed()
         box = table.bounding_box()

@@ -26,6 +26,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metseg.follow_up_schemas import StoredFollowUp
 from metseg.schemas import Answer, ModelList, Study, StudyList
 from metseg.version_schemas import VersionList
 
@@ -89,6 +90,8 @@ def shell(
     for name in ("slice", "slice_1", "slice_2"):
         (folder / f"{name}.png").write_bytes(make.png(make.square()))
     (folder / "contrast.nii.gz").write_bytes(make.nifti())
+    for name in ("january", "april"):
+        (folder / f"{name}.nii.gz").write_bytes(make.nifti())
     (folder / "flair.nii.gz").write_bytes(make.nifti(make.volume() * 2))
     (folder / "examination.zip").write_bytes(examination(scanner, folder))
     with serving(tmp_path_factory.mktemp("service"), bundle_store) as service:
@@ -114,7 +117,7 @@ def examination(scanner: SimpleNamespace, folder: Path) -> bytes:
 
 def test_every_block_is_run_by_a_test() -> None:
     """A block that is added to a page needs a test here."""
-    assert (len(blocks("README.md")), len(blocks("docs/service.md"))) == (0, 7)
+    assert (len(blocks("README.md")), len(blocks("docs/service.md"))) == (0, 8)
     assert all(PRINTED in text for text in blocks("docs/service.md"))
 
 
@@ -195,6 +198,16 @@ def test_a_correction_and_a_corrected_mask(shell: Shell) -> None:
         (1, "edits", ""),
         (2, "mask", "drawn again"),
     ]
+
+
+def test_two_studies_of_a_patient_are_compared(shell: Shell) -> None:
+    shell.run(block("docs/service.md", "/follow-ups"))
+    followed = StoredFollowUp.model_validate_json((shell.folder / "followed.json").read_bytes())
+    assert [str(one.day) for one in followed.examinations] == ["2024-01-10", "2024-04-12"]
+    assert [change.kind for change in followed.changes] == ["unchanged"]
+    assert (shell.folder / "report.pdf").read_bytes().startswith(b"%PDF-")
+    gone = httpx.get(f"{shell.service.url}/follow-ups/{followed.id}", timeout=running.PATIENCE_S)
+    assert gone.status_code == 404
 
 
 def test_a_study_of_dicom(shell: Shell) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from metseg.follow_up_schemas import FollowUpList, NewFollowUp, StoredFollowUp
+from metseg.pacs_schemas import PacsFetch, PacsSearch, PacsSent, PacsStudyList
 from metseg.schemas import PROBLEM_MEDIA_TYPE, SEQUENCES, Answer, Model, Problem, Readiness, Study, StudyList
 from metseg.serve.http import openapi_examples
 from metseg.serve.http.problem_details import make_problem
@@ -38,6 +41,15 @@ MORE: dict[tuple[str, str], set[str]] = {
         *("200", "206", "304", "404", "409", "416", "422"),
         *GUARDED,
     },
+    ("post", "/follow-ups"): {"201", "404", "408", "409", "413", "415", "422", "507", *GUARDED},
+    ("get", "/follow-ups"): {"200", "404", "422", *GUARDED},
+    ("get", "/follow-ups/{follow_up_id}"): {"200", "404", "422", *GUARDED},
+    ("delete", "/follow-ups/{follow_up_id}"): {"204", "404", "422", *GUARDED},
+    ("get", "/follow-ups/{follow_up_id}/artifacts/{name}"): {"200", "206", "304", "404", "416", "422", *GUARDED},
+    ("get", "/pacs"): {"200", *GUARDED},
+    ("post", "/pacs/{name}/search"): {"200", "404", "408", "413", "415", "422", "502", *GUARDED},
+    ("post", "/pacs/{name}/fetch"): {"202", "404", "502", *GUARDED, *UPLOADS},
+    ("post", "/pacs/{name}/send"): {"200", "404", "408", "409", "413", "415", "422", "502", *GUARDED},
     ("get", "/models"): {"200", *GUARDED},
     ("get", "/models/choice"): {"200", "422", *GUARDED},
     ("post", "/models/{name}/accept"): {"200", "404", "422", *GUARDED},
@@ -78,6 +90,15 @@ def test_operation_ids_are_names_for_generated_clients(document: dict[str, Any])
         ("post", "/studies/{study_id}/versions"): "create_version",
         ("post", "/studies/{study_id}/masks"): "upload_version",
         ("get", "/studies/{study_id}/versions/{number}/artifacts/{name}"): "get_version_artifact",
+        ("post", "/follow-ups"): "create_follow_up",
+        ("get", "/follow-ups"): "list_follow_ups",
+        ("get", "/follow-ups/{follow_up_id}"): "get_follow_up",
+        ("delete", "/follow-ups/{follow_up_id}"): "delete_follow_up",
+        ("get", "/follow-ups/{follow_up_id}/artifacts/{name}"): "get_follow_up_artifact",
+        ("get", "/pacs"): "list_pacs",
+        ("post", "/pacs/{name}/search"): "search_pacs",
+        ("post", "/pacs/{name}/fetch"): "fetch_from_pacs",
+        ("post", "/pacs/{name}/send"): "send_to_pacs",
         ("get", "/models"): "list_models",
         ("get", "/models/choice"): "choose_model",
         ("post", "/models/{name}/accept"): "accept_model",
@@ -128,6 +149,14 @@ def test_examples_are_what_they_are_examples_of() -> None:
     NewVersion.model_validate(openapi_examples.EDITS)
     VersionList.model_validate(openapi_examples.VERSIONS)
     Version.model_validate(openapi_examples.CORRECTED)
+    # As JSON: the days are strict, and are text in it.
+    NewFollowUp.model_validate_json(json.dumps(openapi_examples.EXAMINATIONS))
+    FollowUpList.model_validate_json(json.dumps(openapi_examples.FOLLOW_UPS))
+    StoredFollowUp.model_validate_json(json.dumps(openapi_examples.FOLLOW_UP))
+    PacsSearch.model_validate(openapi_examples.PACS_SEARCH)
+    PacsStudyList.model_validate(openapi_examples.PACS_STUDIES)
+    PacsFetch.model_validate(openapi_examples.PACS_FETCH)
+    PacsSent.model_validate(openapi_examples.PACS_SENT)
     Readiness.model_validate(openapi_examples.READY)
     for model in openapi_examples.MODELS["models"]:
         Model.model_validate(model)
@@ -141,8 +170,9 @@ def test_sequences_are_those_of_the_package() -> None:
 
 def test_uploads_are_described(document: dict[str, Any]) -> None:
     form = document["paths"]["/studies"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    fields = {"files", "t1n", "t1c", "t2w", "t2f", "brain_mask", "model", "stack", "allow_gaps", "series", "label"}
-    assert fields == set(form["properties"])
+    files = {"files", "t1n", "t1c", "t2w", "t2f", "brain_mask"}
+    options = {"model", "stack", "allow_gaps", "series", "uncertainty", "explanation", "label"}
+    assert files | options == set(form["properties"])
     predict = document["paths"]["/predict/"]["post"]
     assert {"multipart/form-data", "image/png"} <= set(predict["requestBody"]["content"])
     assert {"application/json", "image/png"} == set(predict["responses"]["200"]["content"])

@@ -6,6 +6,7 @@ import json
 import runpy
 import time
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -21,10 +22,18 @@ from metseg.pacs import StudyQuery, connect, retrieve_study, send_files
 from metseg.pacs.receiver_state import JobState, ReceiverState
 from metseg.pacs.routing_rules import RoutingRules
 from metseg.pacs.sending import read_outgoing
+from metseg.pacs.study_polling import StudyPoller
 from metseg.pacs.study_processing import StudyProcessor
 from metseg.pacs.study_receiver import StudyReceiver
 
+from .fleet import PATIENCE_S
+
 TESTS = Path(__file__).parents[1]
+DEPLOY = TESTS.parent / "deploy"
+#: Title of the receiver, and the name under which the script of ``deploy`` forwards to it.
+RECEIVER = "receiver"
+#: Settings of the service and its workers for results that a PACS files under the study.
+EXPORTS = {"METSEG_DICOM_EXPORTS": "seg,sr", "METSEG_DICOM_IDENTITY": "keep"}
 RULES = RoutingRules.model_validate({"rule": [{"modality": "MR", "model": "bright-t1c"}]})
 
 
@@ -38,13 +47,18 @@ def scanner() -> SimpleNamespace:
 
 
 @pytest.fixture
-def pacs(tmp_path: Path) -> Iterator[SimpleNamespace]:
-    """Return an Orthanc that knows a receiver, and the receiver's port."""
+def pacs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SimpleNamespace]:
+    """Return an Orthanc that knows a receiver and a scanner, and the receiver's port.
+
+    The parameter says whether it forwards what it gets by the script of ``deploy``.
+    """
     module = runpy.run_path(str(TESTS / "pacs" / "orthanc.py"))
     if reason := module["missing_programs"]():
         pytest.skip(reason)
     port = module["free_port"]()
-    server = module["Orthanc"](tmp_path / "orthanc", {"RECEIVER": port})
+    settings = {"LuaScripts": [str(DEPLOY / "forward.lua")]} if getattr(request, "param", False) else {}
+    titles = {RECEIVER: port, "SCANNER": module["free_port"]()}
+    server = module["Orthanc"](tmp_path / "orthanc", titles, **settings)
     server.start()
     yield SimpleNamespace(server=server, port=port)
     server.kill()
@@ -93,7 +107,7 @@ def test_a_study_is_processed_once_and_each_result_is_stored_once(
     uid, server = scanner.uid("study"), pacs.server
     send_files(connect(server.web), bright_study(scanner, tmp_path / "study"))
     processor, state = process(audit)
-    receiver = StudyReceiver("RECEIVER", pacs.port, tmp_path / "in", state, allowed=("ORTHANC",), audit=audit)
+    receiver = StudyReceiver(RECEIVER, pacs.port, tmp_path / "in", state, allowed=("ORTHANC",), audit=audit)
     forward(server)
     assert events.count("received") == 10
 
@@ -134,7 +148,7 @@ def test_a_study_is_processed_once_and_each_result_is_stored_once(
 
     # The PACS sends the whole study on, results too: nothing is processed again.
     receiver.close()
-    receiver = StudyReceiver("RECEIVER", pacs.port, tmp_path / "in", state, allowed=("ORTHANC",), audit=audit)
+    receiver = StudyReceiver(RECEIVER, pacs.port, tmp_path / "in", state, allowed=("ORTHANC",), audit=audit)
     forward(server)
     receiver.close()
     processor.step(next(later))
@@ -142,16 +156,81 @@ def test_a_study_is_processed_once_and_each_result_is_stored_once(
     assert server.count() == 12
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("pacs", [True], indirect=True, ids=["forwarding"])
+def test_twenty_studies_while_pacs_worker_and_receiver_are_killed(
+    tmp_path: Path, bright: Path, pacs: SimpleNamespace, process: Any, make_fleet: Any, scanner: SimpleNamespace
+) -> None:
+    """Half arrives by DIMSE and half by STOW-RS; the PACS forwards it, and the receiver asks for what did not arrive.
+
+    No study and no result is lost, and none is there twice.
+    """
+    server, folder, count, images = pacs.server, tmp_path / "in", 20, 6
+    events: list[str] = []
+
+    def audit(event: str, **_: object) -> None:
+        events.append(event)
+
+    processor, state = process(audit)
+    uids = [small_study(scanner, tmp_path / "studies" / f"{number}", number) for number in range(count)]
+    scanned = connect(f"dimse://ORTHANC@127.0.0.1:{server.dicom}?calling=SCANNER")
+    send_files(scanned, [tmp_path / "studies" / "0"])  # the receiver is not there yet
+    receiver = StudyReceiver(RECEIVER, pacs.port, folder, state, allowed=("ORTHANC",), audit=audit)
+    for number in range(1, count):
+        send_files(connect(server.web) if number % 2 else scanned, [tmp_path / "studies" / f"{number}"])
+    poller = StudyPoller(folder, state, RULES, connect(server.dimse), days=1, audit=audit)
+
+    def all_are_here() -> bool:
+        poller.poll(time.time(), date(2024, 1, 3))
+        return len(list(folder.rglob("*.dcm"))) == count * images
+
+    wait_for(lambda: events.count("received") >= (count - 1) * images // 2, "the PACS forwards images")
+    wait_for(all_are_here, "all images are here")
+    receiver.close()
+    assert "retrieved" in events
+
+    later = iter(time.time() + 10_000 * number for number in range(1, 100_000))
+
+    def work_until(condition: Callable[[list[Any]], object], what: str) -> None:
+        def is_reached() -> bool:
+            processor.step(next(later))
+            return bool(condition(state.jobs()))
+
+        wait_for(is_reached, what)
+
+    fleet = make_fleet()
+    fleet.start("w1", **EXPORTS)
+    work_until(lambda jobs: sum(job.state == JobState.DONE for job in jobs) >= 4, "some results are in the PACS")
+    server.kill()
+    work_until(lambda jobs: any(job.code == "pacs.unreachable" for job in jobs), "a result could not be sent")
+    fleet.wait_for(lambda: fleet.store.running(token_prefix="w1:"), "a study is in work")
+    fleet.kill("w1")
+    processor, state = process(audit)  # the receiver's process is new, too
+    work_until(lambda jobs: any(job.code == "pacs.unreachable" for job in jobs), "the new one has tried")
+    server.start()
+    fleet.start("w1", **EXPORTS)
+    work_until(lambda jobs: all(job.state == JobState.DONE for job in jobs), "all results are in the PACS")
+
+    jobs = state.jobs()
+    assert sorted(job.study_uid for job in jobs) == sorted(uids)
+    assert fleet.endings() == {(job.service_study, "study.done"): 1 for job in jobs}
+    assert len(processor._client.list()) == count
+    found = connect(server.web).find_studies(StudyQuery(patient_id="*"))
+    assert {study.study_uid: (set(study.modalities), study.instances) for study in found} == {
+        uid: ({"MR", "SEG", "SR"}, images + 2) for uid in uids
+    }
+    assert server.count() == count * (images + 2)
+
+
 def test_the_orthanc_of_the_compose_file_forwards_images_and_keeps_results(tmp_path: Path, scanner: Any) -> None:
     module = runpy.run_path(str(TESTS / "pacs" / "orthanc.py"))
     if reason := module["missing_programs"]():
         pytest.skip(reason)
-    deploy = TESTS.parent / "deploy"
-    settings = json.loads((deploy / "orthanc.json").read_text())
+    settings = json.loads((DEPLOY / "orthanc.json").read_text())
     state = ReceiverState(tmp_path / "in" / "receiver.sqlite")
     receiver = StudyReceiver("METSEG", 0, tmp_path / "in", state, allowed=("ORTHANC",), audit=lambda *_, **__: None)
     settings["DicomModalities"]["receiver"] |= {"Host": "127.0.0.1", "Port": receiver.port}
-    settings["LuaScripts"] = [str(deploy / Path(settings["LuaScripts"][0]).name)]
+    settings["LuaScripts"] = [str(DEPLOY / Path(settings["LuaScripts"][0]).name)]
     for name in ("StorageDirectory", "IndexDirectory", "DicomPort", "HttpServerEnabled"):
         del settings[name]
     server = module["Orthanc"](tmp_path / "orthanc", **settings)
@@ -173,6 +252,23 @@ def test_the_orthanc_of_the_compose_file_forwards_images_and_keeps_results(tmp_p
         state.close()
 
 
+def small_study(scanner: SimpleNamespace, folder: Path, number: int) -> str:
+    """Write a study of six slices with a bright lesion, and return its UID."""
+    stored = np.zeros((6, 24, 20), dtype=np.uint16)
+    stored[:, 2:22, 2:18], stored[2:5, 5:8, 4:7] = 100, 300
+    uid = scanner.uid("study", number)
+    described = {"SeriesDescription": "T1 MPRAGE", "ContrastBolusAgent": "Gadavist", "SeriesNumber": 4, "StudyID": "1"}
+    scanner.write(folder, scanner.slices(stored, series=f"series {number}", StudyInstanceUID=uid, **described))
+    return str(uid)
+
+
+def wait_for(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"waited too long: {what}"
+        time.sleep(0.02)
+
+
 def killed(*_: object, **__: object) -> None:
     raise Killed
 
@@ -181,5 +277,5 @@ def forward(server: Any) -> None:
     """Let Orthanc send its study to the receiver."""
     url = f"http://127.0.0.1:{server.http}"
     (study,) = httpx.get(f"{url}/studies", trust_env=False).json()
-    answer = httpx.post(f"{url}/modalities/RECEIVER/store", content=study, timeout=60, trust_env=False)
+    answer = httpx.post(f"{url}/modalities/{RECEIVER}/store", content=study, timeout=60, trust_env=False)
     assert answer.status_code == 200, answer.text

@@ -40,6 +40,11 @@ CONFIG: dict[str, Any] = {
         {"include-name": upload, "checks": {"positive_data_acceptance": {"enabled": False}}}
         for upload in (
             *("POST /predict/", "POST /studies", "POST /studies/{study_id}/masks"),
+            # Studies with made-up ids do not exist.
+            "POST /follow-ups",
+            "POST /pacs/{name}/search",
+            "POST /pacs/{name}/fetch",
+            "POST /pacs/{name}/send",
             # An added lesion has one of two kinds of place, which the document says in words only.
             "POST /studies/{study_id}/versions",
         )

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import gzip
 import io
+import re
+import runpy
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,11 +44,26 @@ TAGS = {
 Part = tuple[str, tuple[str, bytes]]
 
 
+#: A hundred identifiers, each in another element of a DICOM object.
+_PLANTING = Path(__file__).parents[1] / "deidentification" / "planted.py"
+PLANTED: dict[str, str] = runpy.run_path(str(_PLANTING))["planted"]()
+_PLANTED = re.compile(rb"q\d{3}zwx")
+#: DICOM results are made, and uploads are kept as de-identified copies.
+SETTINGS = {
+    "METSEG_LOG_LEVEL": "DEBUG",
+    "METSEG_DICOM_EXPORTS": "seg,seg-classes,rtstruct,sr,pdf",
+    "METSEG_DISCARD_INPUTS": "false",
+    "METSEG_DEIDENTIFY_INPUTS": "true",
+    "METSEG_PSEUDONYM_KEY": "a long random text",
+}
+
+
 def find_secrets(content: bytes) -> set[str]:
     """Return the secrets in some bytes, as they are or in UTF-16, in capitals or not."""
     lower = content.lower()
     ways = ("ascii", "utf-16-le")
-    return {secret for secret in SECRETS if any(secret.lower().encode(way) in lower for way in ways)}
+    planted = {found.decode() for text in (lower, lower.replace(b"\0", b"")) for found in _PLANTED.findall(text)}
+    return planted | {secret for secret in SECRETS if any(secret.lower().encode(way) in lower for way in ways)}
 
 
 def unpacked(path: Path) -> Iterator[bytes]:
@@ -97,6 +115,8 @@ def uploads(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's, of what is planted
         paths = scanner.write(folder, scanner.slices(scanner.pixels(6, size=(16, 14)), **TAGS))
+        hundred = {**PLANTED, "SeriesNumber": 1, "ContrastBolusAgent": "Gd"}
+        marked = scanner.write(folder / "marked", scanner.slices(scanner.pixels(6, size=(16, 14)), **hundred))
         odd = scanner.write(folder / "odd", scanner.slices(scanner.pixels(6), PixelSpacing=[0.0, 0.0], **TAGS))
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
@@ -108,6 +128,9 @@ def uploads(
     return {
         "nifti": [("files", (f"{NAME}_t1c.nii.gz", volume))],
         "dicom": dicom,
+        "a hundred identifiers": [
+            ("files", (f"{PLANTED['PatientID']}_{number}.dcm", path.read_bytes())) for number, path in enumerate(marked)
+        ],
         "archive": [("files", (f"{NAME}.zip", packed.getvalue()))],
         "pictures": [("files", (f"{NAME}_{number}.png", planted_picture(make))) for number in (1, 2)],
         "sequence nobody knows": [("files", (f"{NAME}_{word}.nii.gz", volume)) for word in ("a", "b")],
@@ -127,7 +150,13 @@ def planted_picture(make: SimpleNamespace) -> bytes:
 
 
 #: Uploads that end well, with the model that they need.
-GOOD = {"nifti": "bright-t1c", "dicom": "bright-t1c", "archive": "bright-t1c", "pictures": "bright-pictures"}
+GOOD = {
+    "nifti": "bright-t1c",
+    "dicom": "bright-t1c",
+    "a hundred identifiers": "bright-t1c",
+    "archive": "bright-t1c",
+    "pictures": "bright-pictures",
+}
 
 
 def test_the_search_finds_what_is_there(uploads: dict[str, list[Part]], tmp_path: Path) -> None:
@@ -146,7 +175,7 @@ def test_a_planted_name_comes_out_nowhere(bundle_store: Path, tmp_path: Path, up
     home.mkdir()
     (home / "bundles").symlink_to(bundle_store)
     with (
-        running.metseg_up(home, METSEG_LOG_LEVEL="DEBUG") as service,
+        running.metseg_up(home, **SETTINGS) as service,
         httpx.Client(base_url=service.url, timeout=running.PATIENCE_S) as client,
     ):
         asking = Asking(client)
@@ -164,6 +193,13 @@ def test_a_planted_name_comes_out_nowhere(bundle_store: Path, tmp_path: Path, up
     ]
     assert found == []
     assert len(service.said().splitlines()) > len(uploads)
+    ended = [path for path in (home / "studies").glob("??/*") if path.is_dir()]
+    assert not [path for path in ended if (path / "inputs").exists()]
+    copies = Counter(path.relative_to(home).parts[2] for path in home.glob("studies/*/*/deidentified/*/*/*.dcm"))
+    # Those of the whole DICOM studies; of the damaged one, the images that can be read.
+    assert sorted(copies.values())[-4:] == [6, 6, 6, 6]
+    results = {path.name for path in home.glob("studies/*/*/artifacts/*.dcm")}
+    assert {"seg.dcm", "seg-classes.dcm", "rtstruct.dcm", "sr.dcm", "report.dcm"} == results
 
 
 def hand_in(service: running.Running, asking: Asking, name: str, parts: list[Part]) -> str:
@@ -183,7 +219,7 @@ def hand_in(service: running.Running, asking: Asking, name: str, parts: list[Par
 
 def series_of(name: str) -> dict[str, str]:
     """Return the field that says what a DICOM series shows, where there is one."""
-    return {"series": "t1c=1"} if name in ("dicom", "archive") else {}
+    return {"series": "t1c=1"} if name in ("dicom", "archive", "a hundred identifiers") else {}
 
 
 def ask_oddly(asking: Asking, uploads: dict[str, list[Part]]) -> None:

@@ -18,8 +18,10 @@ import nibabel
 import numpy as np
 from PIL import Image
 
+from metseg.follow_up_schemas import FollowUpList, FollowUpSummary, NewFollowUp, StoredFollowUp
 from metseg.headline import Headline, headline_of
 from metseg.lesion import Lesion
+from metseg.pacs_schemas import PacsList, PacsSent, PacsStudy, PacsStudyList
 from metseg.schemas import (
     Artifact,
     Facts,
@@ -51,6 +53,8 @@ from metseg.version_schemas import (
     VersionList,
     VersionSummary,
 )
+
+from . import fake_follow_up
 
 Array = np.ndarray[Any, Any]
 
@@ -208,6 +212,11 @@ class FakeApi:
         choice: the model for any images; None: the default of their kind.
         choices: kind and sequences of every choice that was asked for.
         searches: conditions of every list that was asked for.
+        pacs: names of the PACS that the caller may search.
+        in_pacs: studies that every search finds.
+        asked_pacs: name, action and body of every request to a PACS.
+        followed: every follow-up that was asked for.
+        follow_ups: that exist, by id.
     """
 
     studies: dict[str, Study] = field(default_factory=dict)
@@ -228,6 +237,11 @@ class FakeApi:
     choice: ModelChoice | None = None
     choices: list[tuple[str, ...]] = field(default_factory=list)
     searches: list[dict[str, str]] = field(default_factory=list)
+    pacs: tuple[str, ...] = ()
+    in_pacs: tuple[PacsStudy, ...] = ()
+    asked_pacs: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    followed: list[NewFollowUp] = field(default_factory=list)
+    follow_ups: dict[str, StoredFollowUp] = field(default_factory=dict)
 
     def add(self, study: Study, files: dict[str, bytes] | None = None) -> Study:
         files = files or {}
@@ -261,6 +275,10 @@ class FakeApi:
             return answer(self._choice(request))
         if path.endswith("/accept"):
             return self._accept(path.split("/")[2])
+        if path.startswith("/pacs"):
+            return self._pacs(request, *path.split("/")[2:])
+        if path.startswith("/follow-ups"):
+            return self._follow_up(request, *path.split("/")[2:])
         if path == "/studies":
             return self._hand_in(request) if request.method == "POST" else self._list(request)
         return self._one(request, *path.split("/")[2:])
@@ -269,7 +287,10 @@ class FakeApi:
         """Return what `choice` says, else the default model of the kind."""
         query = request.url.params
         self.choices.append((query["kind"], *query.get_list("sequences")))
-        use = "pictures" if query["kind"] == "picture" else "volumes"
+        return self._choice_for(query["kind"])
+
+    def _choice_for(self, kind: str) -> ModelChoice:
+        use = "pictures" if kind == "picture" else "volumes"
         default = next((model.name for model in self.models if use in model.default_for), None)
         reason = "" if default is None else f"Model {default} was chosen: it is for {use}."
         return self.choice or ModelChoice(model=default, reason=reason)
@@ -283,7 +304,12 @@ class FakeApi:
     def _list(self, request: httpx.Request) -> httpx.Response:
         self.searches.append({name: value for name, value in request.url.params.items() if name != "limit"})
         label = request.url.params.get("label", "").lower()
-        matching = [study for study in self.studies.values() if label in study.label.lower()]
+        state = request.url.params.get("state") or None
+        matching = [
+            study
+            for study in self.studies.values()
+            if label in study.label.lower() and (state is None or study.state == state)
+        ]
         newest = sorted(matching, key=lambda study: study.created_at, reverse=True)
         summaries = (
             StudySummary(
@@ -310,7 +336,12 @@ class FakeApi:
         self.handed.append(parts)
         self.keys_of_uploads.append(request.headers["Idempotency-Key"])
         fields = {name: content.decode() for name, file_name, content in parts if file_name is None}
-        study = queued_study(options=Options(model=fields.get("model")), label=fields.get("label", ""))
+        chosen = ModelChoice(model=fields.get("model"))
+        if chosen.model is None:
+            kind = "picture" if any((name or "").endswith(".png") for _, name, _ in parts) else "nifti"
+            chosen = self._choice_for(kind)
+        options, facts = Options(model=chosen.model), Facts(model_reason=chosen.reason)
+        study = queued_study(options=options, facts=facts, label=fields.get("label", ""))
         return answer(self.add(study), 202, etag='"1"')
 
     def _one(self, request: httpx.Request, study_id: str, *rest: str) -> httpx.Response:
@@ -333,6 +364,39 @@ class FakeApi:
             self.not_modified += 1
             return httpx.Response(304, headers={"ETag": etag})
         return answer(study, etag=etag)
+
+    def _pacs(self, request: httpx.Request, name: str = "", action: str = "") -> httpx.Response:
+        """Answer for the PACS: a search finds `in_pacs`, and a study that is taken is a new one."""
+        if not name:
+            return answer(PacsList(pacs=self.pacs))
+        self.asked_pacs.append((name, action, json.loads(request.content)))
+        if self.refusal is not None:
+            return httpx.Response(self.refusal.status, content=self.refusal.model_dump_json())
+        if action == "search":
+            return answer(PacsStudyList(studies=self.in_pacs))
+        if action == "send":
+            return answer(PacsSent(stored=("seg.dcm",), present=("sr.dcm",)))
+        return answer(self.add(queued_study(label=json.loads(request.content)["label"])), 202, etag='"1"')
+
+    def _follow_up(self, request: httpx.Request, follow_up_id: str = "", *rest: str) -> httpx.Response:
+        """Answer for follow-ups; each new one has the result of `fake_follow_up.stored`."""
+        if request.method == "POST":
+            if self.refusal is not None:
+                return httpx.Response(self.refusal.status, content=self.refusal.model_dump_json())
+            self.followed.append(NewFollowUp.model_validate_json(request.content))
+            made = fake_follow_up.stored(new_id(), self.followed[-1])
+            self.follow_ups[made.id] = made
+            return answer(made, 201)
+        if not follow_up_id:
+            fields = FollowUpSummary.model_fields
+            known = [{name: getattr(one, name) for name in fields} for one in self.follow_ups.values()]
+            return answer(FollowUpList(follow_ups=tuple(FollowUpSummary(**one) for one in known)))
+        if follow_up_id not in self.follow_ups:
+            return problem("request.unknown", 404, "the follow-up does not exist")
+        if request.method == "DELETE":
+            del self.follow_ups[follow_up_id]
+            return httpx.Response(204)
+        return httpx.Response(200, content=fake_follow_up.PICTURE) if rest else answer(self.follow_ups[follow_up_id])
 
     def _versions(self, request: httpx.Request, study: Study, kind: str, *rest: str) -> httpx.Response:
         """Answer for the versions of a study; a correction sets states, and removes and adds lesions of 8 voxels."""

@@ -22,7 +22,7 @@ _MEMORY_BYTES = 4 * 2**30
 
 
 def add_study(service: fake.FakeApi) -> str:
-    """Add a study with two sequences, one on a grid of its own, and a brain mask; return its id."""
+    """Add a study with two sequences, one on a grid of its own, a brain mask and a map; return its id."""
     files = fake.volume_files()
     image, mask, _ = fake.volume_arrays()
     coarse = fake.AFFINE.copy()
@@ -31,6 +31,8 @@ def add_study(service: fake.FakeApi) -> str:
     brain = np.zeros(fake.SHAPE, dtype=np.uint8)
     brain[2:18, 2:22, 1:15] = 1
     files |= {"sequence-t2f.nii.gz": fake.nifti(flair, coarse), "brain_mask.nii.gz": fake.nifti(brain)}
+    uncertainty = np.where(mask, 32768, 0).astype(np.uint16)  # 0.5, the highest, in lesions
+    files["uncertainty.nii.gz"] = fake.nifti(uncertainty, slope=1 / 65535)
     study = fake.done_volume()
     facts = study.facts.model_copy(update={"sequences": ("t1c", "t2f")})
     return service.add(study.model_copy(update={"facts": facts}), files).id

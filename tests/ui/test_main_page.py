@@ -196,7 +196,6 @@ def test_options_of_dicom_are_sent(service: FakeApi, page: OpenPage) -> None:
     shown.button(key="analyse").click().run()
     (parts,) = service.handed
     assert {name: content for name, file_name, content in parts if file_name is None} == {
-        "model": b"mets-3d",
         "allow_gaps": b"true",
         "series": b"t1c=301",
     }
@@ -321,7 +320,18 @@ def test_warnings_name_sequences_as_the_rest_of_the_page_does(service: FakeApi, 
     warning = Warned(phase=Phase.READ, text="the picture is grey; it was taken for t2f; t1n is missing")
     shown = page(service.add(done_volume(warnings=(warning,)), volume_files()))
     require_sound(shown)
-    assert "it was taken for FLAIR; T1 without contrast is missing" in shown.warning[0].value.replace("\\", "")
+    said = shown.warning[0].value.replace("\\", "")
+    assert said == "The picture is grey; it was taken for FLAIR; T1 without contrast is missing."
+
+
+def test_several_warnings_are_one_list(service: FakeApi, page: OpenPage) -> None:
+    texts = ("t2f was moved by 1.2 mm and 0.4° to fit t1c", "the images show a head with skull")
+    warnings = tuple(Warned(phase=Phase.READ, text=text) for text in texts)
+    (shown,) = page(service.add(done_volume(warnings=warnings), volume_files())).warning
+    assert shown.value.replace("\\", "").split("\n") == [
+        "- FLAIR was moved by 1.2 mm and 0.4° to fit T1 with contrast.",
+        "- The images show a head with skull.",
+    ]
 
 
 class DrawnAnew(Exception):
@@ -507,7 +517,8 @@ def test_no_lesion_is_a_result(service: FakeApi, page: OpenPage) -> None:
     shown = page(study)
     require_sound(shown)
     assert [title.value for title in shown.title] == ["No lesion found"]
-    assert "No lesion found." in words(shown)
+    assert "The model found nothing above its threshold. It can miss lesions" in words(shown)
+    assert not shown.success  # no all-clear
     assert not shown.dataframe
 
 

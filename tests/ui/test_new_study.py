@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from PIL import Image
 from streamlit.testing.v1 import AppTest
 
 from metseg.schemas import ModelChoice, ModelMisfit
@@ -70,6 +72,53 @@ def test_the_user_can_change_it_until_the_recommendation_changes(service: FakeAp
     sequence_boxes(shown)[0].set_value("t2f").run()
     assert shown.selectbox(key="model-nifti").value == "lgg-flair"
     assert service.choices[-1] == ("nifti", "t2f")
+
+
+def test_a_model_that_the_service_chose_is_not_named_so_that_the_result_says_why(
+    service: FakeApi, page: OpenPage
+) -> None:
+    shown = with_t1c(page())
+    shown.button(key="analyse").click().run()
+    assert not [content for name, _, content in service.handed[0] if name == "model"]
+    (study,) = service.studies.values()
+    assert study.facts.model_reason == "Model mets-3d was chosen: it is for volumes."
+
+
+def test_a_model_that_the_user_chose_is_named(service: FakeApi, page: OpenPage) -> None:
+    shown = with_t1c(page())
+    shown.selectbox(key="model-nifti").set_value("mets-large").run()
+    shown.button(key="analyse").click().run()
+    assert [content for name, _, content in service.handed[0] if name == "model"] == [b"mets-large"]
+
+
+def grey_png() -> bytes:
+    stored = io.BytesIO()
+    Image.new("L", (8, 8), 90).save(stored, "PNG")
+    return stored.getvalue()
+
+
+def test_grey_pictures_are_sent_only_to_a_model_that_knows_their_sequence(service: FakeApi, page: OpenPage) -> None:
+    sequences: Any = ("t1n", "t2f", "t1c")
+    service.models = (lgg().model_copy(update={"sequences": sequences, "grey_sequence": "t2f"}),)
+    shown = page().file_uploader[0].set_value([("a.png", grey_png(), "")]).run()
+    (box,) = [box for box in shown.selectbox if str(box.key).startswith("grey-")]
+    assert shown.button(key="analyse").disabled
+    box.set_value("t1c").run()
+    assert "takes grey pictures for FLAIR, and these show T1 with contrast." in words(shown)
+    assert shown.button(key="analyse").disabled
+    assert service.choices[-1] == ("picture", "t1c")
+    next(box for box in shown.selectbox if str(box.key).startswith("grey-")).set_value("t2f").run()
+    assert "would mean nothing" not in words(shown)
+    shown.button(key="analyse").click().run()
+    assert [(name, file) for name, file, _ in service.handed[0] if file] == [("files", "file-1.png")]
+
+
+def test_texts_of_a_model_for_specialists_are_folded(service: FakeApi, page: OpenPage) -> None:
+    shown = page()
+    (details,) = [folded for folded in shown.expander if folded.label == "Technical details of the model"]
+    inside = [text.value.replace("\\", "") for text in details.markdown]
+    assert "Gliomas of low grade." in inside
+    assert words(shown).count("Gliomas of low grade.") == 1
 
 
 def test_if_none_fits_each_model_has_its_line(service: FakeApi, page: OpenPage) -> None:

@@ -18,7 +18,9 @@ from metseg.ui.upload_selection import (
     default_model,
     ending_of,
     fits,
+    grey_misfit,
     parts_of,
+    show_one_sequence,
     study_kind,
 )
 
@@ -177,19 +179,32 @@ def test_endings_that_are_none() -> None:
     assert ending_of("png") == ""
 
 
-@pytest.mark.parametrize(
-    ("mode", "colour", "is_warned"),
-    [("L", 1, True), ("I;16", 1, True), ("RGB", (9, 9, 9), True), ("RGB", (1, 2, 3), False)],
-)
-def test_a_grey_picture_is_warned_of_where_the_model_needs_colours(
-    mode: str, colour: int | tuple[int, ...], is_warned: bool
-) -> None:
+def picture(mode: str, *, colourful: bool = False) -> ChosenFile:
+    image = Image.new(mode, (8, 8))
+    if colourful:
+        image.putpixel((3, 4), (9, 9, 8))
     stored = io.BytesIO()
-    Image.new(mode, (8, 8), colour).save(stored, "PNG")
-    files = [ChosenFile("1.png", stored.getvalue(), Kind.PICTURE)]
-    model = lgg().model_copy(update={"sequences": ("t1n", "t2f", "t1c")})
-    found = complaints(files, model)
-    assert bool(found) == is_warned
-    assert all("with T1 without contrast, FLAIR and T1 with contrast. It takes" in text for text in found)
-    assert complaints(files, lgg().model_copy(update={"sequences": ("t1c",)})) == []
-    assert complaints([ChosenFile("1.png", b"no picture", Kind.PICTURE)], model) == []
+    image.save(stored, "PNG")
+    return ChosenFile("1.png", stored.getvalue(), Kind.PICTURE)
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16", "RGB", "P"])
+def test_pictures_of_one_channel_or_equal_ones_show_one_sequence(mode: str) -> None:
+    assert show_one_sequence([picture(mode)])
+    assert not show_one_sequence([picture("RGB", colourful=True)])
+    assert not show_one_sequence([ChosenFile("1.png", b"no picture", Kind.PICTURE)])
+    assert not show_one_sequence([nifti("t1c")])
+    assert not show_one_sequence([])
+
+
+def test_a_model_gets_no_grey_picture_of_a_sequence_that_it_never_saw() -> None:
+    three = lgg().model_copy(update={"sequences": ("t1n", "t2f", "t1c"), "grey_sequence": "t2f"})
+    assert grey_misfit("t2f", three) is None
+    assert grey_misfit("", three) is None
+    assert "takes grey pictures for FLAIR, and these show T1 with contrast." in str(grey_misfit("t1c", three))
+    none = three.model_copy(update={"grey_sequence": None})
+    assert "needs T1 without contrast and FLAIR and T1 with contrast" in str(grey_misfit("t2f", none))
+    one = three.model_copy(update={"sequences": ("t1c",), "grey_sequence": None})
+    assert grey_misfit("t1c", one) is None
+    assert grey_misfit("t2f", one) is not None
+    assert grey_misfit("t2f", three.model_copy(update={"sequences": ()})) is None

@@ -102,20 +102,29 @@ class Viewer:
         return {(word & 255, word >> 8 & 255, word >> 16 & 255) for word in found}
 
     def middle_of(self, picture: Locator, colour: tuple[int, ...]) -> tuple[float, float]:
-        """Return where the pixels of a colour are: shares of the width from the left, of the height from the top."""
+        """Return where the pixels of a colour are; as `middle_where`."""
+        parts = zip(("red", "green", "blue"), colour, strict=True)
+        return self.middle_where(picture, " && ".join(f"Math.abs({part} - {value}) < 12" for part, value in parts))
+
+    def middle_where(self, picture: Locator, condition: str) -> tuple[float, float]:
+        """Return where pixels that meet a condition are: shares of the width from the left, of the height from the top.
+
+        Args:
+            condition: in JavaScript, of `red`, `green` and `blue`.
+        """
         x, y = picture.evaluate(
-            """(canvas, [red, green, blue]) => {
+            """(canvas, condition) => {
               const { width, height } = canvas;
               const { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+              const meets = new Function("red", "green", "blue", `return ${condition}`);
               let count = 0, x = 0, y = 0;
               for (let place = 0; place < width * height; place++) {
-                const near = (part, value) => Math.abs(data[4 * place + part] - value) < 12;
-                if (!near(0, red) || !near(1, green) || !near(2, blue)) continue;
+                if (!meets(...data.subarray(4 * place, 4 * place + 3))) continue;
                 count += 1, x += place % width, y += Math.floor(place / width);
               }
               return [x / count / width, y / count / height];
             }""",
-            list(colour),
+            condition,
         )
         return float(x), float(y)
 
@@ -220,6 +229,20 @@ def test_the_next_lesion_keeps_the_table_in_step_and_the_table_the_viewer(viewer
     viewer.page.locator("strong").filter(has_text="Lesion 1: 1.2 mL").wait_for()
 
 
+def test_one_click_on_a_row_is_enough_while_the_viewer_reports_its_place(viewer: Viewer) -> None:
+    """The click moves the focus, so the viewer reports the slices passed through in the same moment."""
+    table = viewer.page.get_by_test_id("stDataFrame").first.bounding_box()
+    assert table is not None
+    for number, slices in ((2, "Axial 3 of 16"), (1, "Axial 7 of 16"), (2, "Axial 3 of 16"), (1, "Axial 7 of 16")):
+        viewer.press("ArrowUp", "ArrowUp")
+        viewer.page.mouse.click(table["x"] + 16, table["y"] + 35 * number + 17)
+        viewer.page.locator("strong").filter(has_text=f"Lesion {number}:").wait_for(timeout=20_000)
+        viewer.picture(f"{slices}, T1 with contrast").wait_for(timeout=20_000)
+        viewer.settle()
+        # Neither the report of the place nor its answer takes the selection back.
+        assert viewer.page.locator("strong").filter(has_text=f"Lesion {number}:").count() == 1
+
+
 def test_lesions_and_brain_are_hidden_by_keys(viewer: Viewer) -> None:
     picture = viewer.picture("Axial 7 of 16, T1 with contrast")
     viewer.fill_lesions(picture)
@@ -241,6 +264,27 @@ def test_a_sequence_on_another_grid_lies_where_it_should(viewer: Viewer) -> None
     viewer.press("o")
     viewer.wait_until(lambda: ORANGE not in viewer.colours(picture), "lesions are hidden")
     assert viewer.middle_of(picture, WHITE) == pytest.approx(drawn, abs=0.03)
+
+
+def test_a_map_is_drawn_over_the_image(viewer: Viewer) -> None:
+    picture = viewer.picture("Axial 7 of 16, T1 with contrast")
+    viewer.fill_lesions(picture)
+    lesions = viewer.middle_of(picture, ORANGE)
+    viewer.press("o")
+    viewer.wait_until(lambda: ORANGE not in viewer.colours(picture), "lesions are hidden")
+    assert not list(filter(is_yellow, viewer.colours(picture)))
+    viewer.frame.locator("#map").select_option("uncertainty")
+    viewer.wait_until(lambda: list(filter(is_yellow, viewer.colours(picture))), "the map is drawn")
+    assert viewer.middle_where(picture, "red > blue + 100") == pytest.approx(lesions, abs=0.03)
+    assert "Uncertainty, 0 to 0.5" in viewer.frame.locator("#legend").inner_text()
+    viewer.frame.locator("#map").select_option("")
+    viewer.wait_until(lambda: not list(filter(is_yellow, viewer.colours(picture))), "the map is hidden")
+
+
+def is_yellow(colour: tuple[int, ...]) -> bool:
+    """Return whether a colour is that of the highest value of a map, over grey."""
+    red, _, blue = colour
+    return red > blue + 100
 
 
 def test_the_3d_rendering_is_drawn(viewer: Viewer) -> None:

@@ -12,7 +12,8 @@ from metseg.argument_checks import optional_path, require_instance, require_path
 from metseg.errors import InputError, UsageError
 from metseg.experiment.grade_cohort import Cohort, Outlines, predicted_outlines, read_cohort, true_outlines, two_classes
 from metseg.experiment.grade_training import fit_grade, grade_scores, nested_probabilities, require_sklearn
-from metseg.grading.case_grade import CaseGrade, grade_of_values
+from metseg.grade_record import CaseGrade
+from metseg.grading.case_grade import grade_of_values
 from metseg.grading.grade_classifier import TRUTH, GradeClassifier, GradeScores, read_grade_classifier
 from metseg.io.case_discovery import data_part
 from metseg.message_text import pluralize

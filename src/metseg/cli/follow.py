@@ -10,7 +10,7 @@ import typer
 from metseg.cli.output import Cells, Shown
 
 if TYPE_CHECKING:
-    from metseg.longitudinal.follow_up_document import FollowUpDocument
+    from metseg.follow_up_document import FollowUpDocument
 
 
 def follow(

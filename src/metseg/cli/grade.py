@@ -13,7 +13,7 @@ from metseg.cli.option_parsing import MODEL_HELP
 
 if TYPE_CHECKING:
     from metseg.api.grades import GradeData
-    from metseg.grading.case_grade import CaseGrade
+    from metseg.grade_record import CaseGrade
     from metseg.grading.grade_classifier import GradeClassifier, GradeScores
 
 app = typer.Typer(help="Grade of gliomas. Research use only; not a diagnosis.", no_args_is_help=True)

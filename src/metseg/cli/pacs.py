@@ -73,6 +73,9 @@ def echo(
 def find(
     server: Server,
     patient_id: Annotated[str, typer.Option("--patient-id", help="Id of the patient; * and ? are wildcards.")] = "",
+    patient_name: Annotated[
+        str, typer.Option("--patient-name", help="Family^Given as in DICOM; * and ? are wildcards.")
+    ] = "",
     date: Annotated[
         str, typer.Option("--date", metavar="DATES", help="YYYYMMDD, YYYYMMDD-YYYYMMDD, YYYYMMDD- or -YYYYMMDD.")
     ] = "",
@@ -93,11 +96,11 @@ def find(
     """
     from metseg.pacs import StudyQuery
 
-    query = StudyQuery(patient_id, date, description, modality, accession)
+    query = StudyQuery(patient_id, date, description, modality, accession, patient_name=patient_name)
     if not query.filters():
         raise UsageError(
             "no condition: this would list the whole PACS",
-            cure="give --patient-id, --date, --description, --modality or --accession",
+            cure="give --patient-id, --patient-name, --date, --description, --modality or --accession",
             code="usage.options",
         )
     found = _connect(server, ca_file, certificate, key, timeout).find_studies(query)
@@ -178,6 +181,10 @@ def receive(
     quiet: Annotated[
         float, typer.Option("--quiet", min=0, help="Seconds without a new object after which a study is complete.")
     ] = 60.0,
+    poll: Annotated[
+        float, typer.Option("--poll", min=0, help="Seconds between two searches for recent studies; 0: no search.")
+    ] = 0.0,
+    poll_days: Annotated[int, typer.Option("--poll-days", min=0, help="Days that these searches go back.")] = 1,
     tls: Annotated[
         bool, typer.Option("--tls", help="Accept TLS only; needs --certificate. With --ca-file, senders need one too.")
     ] = False,
@@ -187,6 +194,8 @@ def receive(
     timeout: Timeout = DEFAULT_TIMEOUT_S,
 ) -> None:
     """Receive studies, have them processed by a service, and store the results in a PACS; until Ctrl-C.
+
+    With --poll it also asks the PACS for recent studies that the rules name, and retrieves what did not arrive.
 
     Prints one JSON line per event, without names. After a restart it continues: each study is processed once, and each
     result is stored once. The service needs METSEG_DICOM_EXPORTS and METSEG_DICOM_IDENTITY=keep, and its key is read
@@ -213,6 +222,8 @@ def receive(
         service=service,
         quiet_s=quiet,
         tls=files if tls else None,
+        poll_s=poll,
+        poll_days=poll_days,
     )
 
 
@@ -248,6 +259,7 @@ def _document(record: StudyRecord) -> dict[str, object]:
         "study_uid": record.study_uid,
         "date": record.date,
         "patient_id": record.patient_id,
+        "patient_name": record.patient_name,
         "description": record.description,
         "modalities": list(record.modalities),
         "accession": record.accession,

@@ -65,6 +65,11 @@ def submit(
     allow_gaps: Annotated[
         bool, typer.Option("--allow-gaps", help="Interpolate slices missing from a DICOM series.")
     ] = False,
+    uncertainty: Annotated[
+        bool,
+        typer.Option("--uncertainty", help="Also measure how far the predictions of mirror images and folds differ."),
+    ] = False,
+    explanation: Annotated[bool, typer.Option("--explanation", help="Also make a map of Grad-CAM.")] = False,
     artifact: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,6 +99,8 @@ def submit(
             stack=stack,
             allow_gaps=allow_gaps,
             series=named_sequences(series or [], option="--series"),
+            uncertainty=uncertainty,
+            explanation=explanation,
             label=label,
         )
         typer.echo(f"study {study.id}", err=True)

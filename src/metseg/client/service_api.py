@@ -17,6 +17,8 @@ from pydantic import BaseModel, ValidationError
 
 from metseg.client.service_errors import Refusal, ServiceError, Unexpected, Unreachable
 from metseg.errors import UsageError
+from metseg.follow_up_schemas import FollowUpList, NewFollowUp, StoredFollowUp
+from metseg.pacs_schemas import PacsFetch, PacsList, PacsSearch, PacsSend, PacsSent, PacsStudyList
 from metseg.schemas import (
     Kind,
     Model,
@@ -36,6 +38,8 @@ DEFAULT_API_URL: Final = "http://127.0.0.1:8000"
 
 #: Timeouts in seconds: to connect, and between two bytes. Long uploads do not reach the second.
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=4.0)
+#: For what is done while the caller waits: a follow-up of ten large examinations, a study of a slow PACS.
+_LONG_TIMEOUT: Final = httpx.Timeout(900.0, connect=4.0)
 #: Number of studies for which the last answer is kept, for conditional requests (ETag).
 _REMEMBERED: Final = 32
 _CURE: Final = "check that the service runs at this address"
@@ -268,6 +272,56 @@ class ServiceApi:
         """Return the content of a file of a version."""
         return self._send("GET", f"/studies/{study_id}/versions/{number}/artifacts/{name}").content
 
+    def follow_up(self, new: NewFollowUp) -> StoredFollowUp:
+        """Compare finished studies of one patient; the result is stored by the service."""
+        body = new.model_dump_json(exclude_none=True)
+        headers = {"Content-Type": "application/json"}
+        answer = self._send("POST", "/follow-ups", content=body, headers=headers, timeout=_LONG_TIMEOUT)
+        return _parsed(StoredFollowUp, answer)
+
+    def follow_ups(self, *, limit: int = 50, after: str | None = None) -> FollowUpList:
+        """Return the user's follow-ups, newest first.
+
+        Args:
+            limit: how many at most.
+            after: `next` of the page before.
+        """
+        query: dict[str, str | int] = {"limit": limit, **({"after": after} if after else {})}
+        return _parsed(FollowUpList, self._send("GET", "/follow-ups", params=query))
+
+    def stored_follow_up(self, follow_up_id: str) -> StoredFollowUp:
+        """Return a follow-up with all its results."""
+        return _parsed(StoredFollowUp, self._send("GET", f"/follow-ups/{follow_up_id}"))
+
+    def follow_up_artifact(self, follow_up_id: str, name: str) -> bytes:
+        """Return the content of a file of a follow-up."""
+        return self._send("GET", f"/follow-ups/{follow_up_id}/artifacts/{name}").content
+
+    def delete_follow_up(self, follow_up_id: str) -> None:
+        """Delete a follow-up; its studies stay."""
+        self._send("DELETE", f"/follow-ups/{follow_up_id}")
+
+    def pacs(self) -> tuple[str, ...]:
+        """Return the names of the PACS that this caller may search."""
+        return _parsed(PacsList, self._send("GET", "/pacs")).pacs
+
+    def search_pacs(self, name: str, asked: PacsSearch) -> PacsStudyList:
+        """Return the studies of a PACS that match."""
+        return _parsed(PacsStudyList, self._ask_pacs(name, "search", asked))
+
+    def fetch_from_pacs(self, name: str, asked: PacsFetch) -> Study:
+        """Take a study from a PACS, to be analysed; fetched again, it is the same study."""
+        return self._remembered(self._ask_pacs(name, "fetch", asked))
+
+    def send_to_pacs(self, name: str, study_id: str) -> PacsSent:
+        """Store the DICOM results of a study in a PACS."""
+        return _parsed(PacsSent, self._ask_pacs(name, "send", PacsSend(study=study_id)))
+
+    def _ask_pacs(self, name: str, action: str, asked: BaseModel) -> httpx.Response:
+        headers = {"Content-Type": "application/json"}
+        content = asked.model_dump_json()
+        return self._send("POST", f"/pacs/{name}/{action}", content=content, headers=headers, timeout=_LONG_TIMEOUT)
+
     def _send(self, method: str, path: str, *, fine: Sequence[int] = (), **content: Any) -> httpx.Response:
         try:
             response = self._client.request(method, path, **content)
@@ -303,7 +357,7 @@ def form_fields(options: Options) -> Mapping[str, str | list[str]]:
     fields: dict[str, str | list[str]] = {}
     if options.model is not None:
         fields["model"] = options.model
-    fields |= {name: "true" for name in ("stack", "allow_gaps") if getattr(options, name)}
+    fields |= {name: "true" for name in ("stack", "allow_gaps", "uncertainty", "explanation") if getattr(options, name)}
     if options.series:
         fields["series"] = [f"{sequence}={label}" for sequence, label in options.series.items()]
     return fields

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 import httpx
-from pydantic import BaseModel, ValidationError
 
+from metseg.client.checks import checked_document, chosen_artifacts, id_of, save_artifact
+from metseg.client.follow_up_calls import FollowUpCalls
 from metseg.client.service_api import FilePart, ServiceApi, key_from_environment, url_from_environment
-from metseg.client.service_errors import Refusal, ServiceError, StudyFailed, StudyUnfinished, Unexpected, Unreachable
+from metseg.client.service_errors import Refusal, ServiceError, StudyFailed, StudyUnfinished, Unreachable
 from metseg.client.upload_files import upload_parts
 from metseg.errors import InputError, UsageError
-from metseg.runtime.atomic_io import write_bytes
 from metseg.schemas import Artifact, Model, Options, State, Study, StudySummary
 from metseg.version_schemas import Edit, NewMask, NewVersion, Version, VersionSummary
 
@@ -31,10 +30,8 @@ RESULTS: Final = ("mask", "overlay", "lesions.json", "lesions.csv", "report")
 #: Name that an uploaded mask is sent with.
 _MASK_NAME: Final = "mask.nii.gz"
 
-Sent = TypeVar("Sent", bound=BaseModel)
 
-
-class Client:
+class Client(FollowUpCalls):
     """Client of a service: submits studies, waits for them and fetches their results.
 
     Args:
@@ -92,6 +89,8 @@ class Client:
         stack: bool = False,
         allow_gaps: bool = False,
         series: Mapping[str, str] | None = None,
+        uncertainty: bool = False,
+        explanation: bool = False,
         label: str = "",
         idempotency_key: str | None = None,
     ) -> Study:
@@ -107,6 +106,8 @@ class Client:
             stack: read the pages of a TIFF as slices.
             allow_gaps: fill missing slices of a DICOM series.
             series: number of the DICOM series of a sequence, such as ``{"t1c": "4"}``, or ``none`` to leave it out.
+            uncertainty: also measure how far the predictions of mirror images and folds differ.
+            explanation: also make a map of Grad-CAM.
             label: a few words to find the study again; never the name of a patient.
             idempotency_key: repeating a call with the same key and files returns the same study; None: a new study.
         Raises:
@@ -116,7 +117,15 @@ class Client:
         given = [paths] if isinstance(paths, str | Path) else paths
         declared = {name: Path(path) for name, path in (sequences or {}).items()}
         parts = upload_parts([Path(path) for path in given], declared)
-        options = _checked(Options, model=model, stack=stack, allow_gaps=allow_gaps, series=dict(series or {}))
+        options = checked_document(
+            Options,
+            model=model,
+            stack=stack,
+            allow_gaps=allow_gaps,
+            series=dict(series or {}),
+            uncertainty=uncertainty,
+            explanation=explanation,
+        )
         study = self._hand_in(parts, options, idempotency_key or uuid.uuid4().hex, label)
         self._names[study.id] = [part.path.name for part in parts]
         return study
@@ -127,7 +136,7 @@ class Client:
         Args:
             study: the study or its id.
         """
-        return self._api.study(_id(study))
+        return self._api.study(id_of(study))
 
     def wait(
         self,
@@ -190,7 +199,7 @@ class Client:
             name: one of ``study.artifacts``; of a corrected version, one of its ``artifacts``.
             version: number of the version; 0: the result of the model.
         """
-        return self._content(_id(study), version, name)
+        return self._content(id_of(study), version, name)
 
     def save(
         self, study: Study | str, folder: str | Path, names: Sequence[str] | None = None, *, version: int = 0
@@ -209,7 +218,7 @@ class Client:
         """
         done = self.result(study)
         artifacts = self.version(done, version).artifacts if version else done.artifacts
-        chosen = _chosen(artifacts, names)
+        chosen = chosen_artifacts(artifacts, names, RESULTS)
         return tuple(self._save(done.id, version, artifact, Path(folder)) for artifact in chosen)
 
     def versions(self, study: Study | str) -> tuple[VersionSummary, ...]:
@@ -218,7 +227,7 @@ class Client:
         Args:
             study: the study or its id.
         """
-        return self._api.versions(_id(study)).versions
+        return self._api.versions(id_of(study)).versions
 
     def version(self, study: Study | str, number: int) -> Version:
         """Return a version: its lesion table with the reviewer's states, its edits, and what they changed.
@@ -227,7 +236,7 @@ class Client:
             study: the study or its id.
             number: of the version.
         """
-        return self._api.version(_id(study), number)
+        return self._api.version(id_of(study), number)
 
     def correct(
         self,
@@ -258,8 +267,8 @@ class Client:
                 client.save(study, "corrected", version=version.number)
         """
         number = self._latest(study) if parent is None else parent
-        new = _checked(NewVersion, parent=number, edits=tuple(edits), note=note, author=author)
-        return self._api.correct(_id(study), new)
+        new = checked_document(NewVersion, parent=number, edits=tuple(edits), note=note, author=author)
+        return self._api.correct(id_of(study), new)
 
     def upload_mask(
         self, study: Study | str, path: str | Path, *, parent: int | None = None, note: str = "", author: str = ""
@@ -281,9 +290,9 @@ class Client:
         if not place.is_file():
             raise InputError("no such file", where=place, cure="check the path", code="input.missing")
         number = self._latest(study) if parent is None else parent
-        new = _checked(NewMask, parent=number, note=note, author=author)
+        new = checked_document(NewMask, parent=number, note=note, author=author)
         try:
-            return self._api.upload_mask(_id(study), FilePart("file", _MASK_NAME, place), new)
+            return self._api.upload_mask(id_of(study), FilePart("file", _MASK_NAME, place), new)
         except ServiceError as error:
             error.name_files([place.name])
             raise
@@ -294,7 +303,7 @@ class Client:
         Args:
             study: the study or its id.
         """
-        return self._api.cancel(_id(study))
+        return self._api.cancel(id_of(study))
 
     def delete(self, study: Study | str) -> None:
         """Delete a study, its files and its results on the service.
@@ -302,7 +311,7 @@ class Client:
         Args:
             study: the study or its id.
         """
-        self._api.delete(_id(study))
+        self._api.delete(id_of(study))
 
     def list(self, *, state: State | str | None = None) -> tuple[StudySummary, ...]:
         """Return all studies of the key, newest first.
@@ -344,15 +353,7 @@ class Client:
         return self._api.artifact(study_id, name)
 
     def _save(self, study_id: str, version: int, artifact: Artifact, folder: Path) -> Path:
-        content = self._content(study_id, version, artifact.name)
-        # The name becomes a path on this machine, so it is not taken on trust.
-        if Path(artifact.name).name != artifact.name or hashlib.sha256(content).hexdigest() != artifact.sha256:
-            raise Unexpected(
-                "a result file is damaged", where=artifact.name, cure="try again; if it fails again, check the service"
-            )
-        path = folder / artifact.name
-        write_bytes(path, content)
-        return path
+        return save_artifact(artifact, self._content(study_id, version, artifact.name), folder)
 
 
 def _retry_after(error: Unreachable | Refusal) -> float:
@@ -364,35 +365,6 @@ def _retry_after(error: Unreachable | Refusal) -> float:
     return float(error.retry_after_s)
 
 
-def _checked(kind: type[Sent], **values: object) -> Sent:
-    """Return a document for the service.
-
-    Raises:
-        UsageError: a value is not allowed in it.
-    """
-    try:
-        return kind.model_validate(values)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UsageError(first["msg"], where=where, got=first["input"], code="usage.options") from None
-
-
-def _chosen(artifacts: Sequence[Artifact], names: Sequence[str] | None) -> Sequence[Artifact]:
-    if names is None:
-        return [artifact for artifact in artifacts if artifact.name.startswith(RESULTS)]
-    known = {artifact.name: artifact for artifact in artifacts}
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise UsageError(
-            "the result has no such artifact",
-            got=", ".join(unknown),
-            expected=", ".join(known),
-            code="usage.unknown_name",
-        )
-    return [known[name] for name in names]
-
-
 def _state(state: str) -> State:
     try:
         return State(state)
@@ -400,7 +372,3 @@ def _state(state: str) -> State:
         raise UsageError(
             "unknown state of a study", got=state, expected=", ".join(State), code="usage.unknown_name"
         ) from None
-
-
-def _id(study: Study | str) -> str:
-    return study if isinstance(study, str) else study.id

@@ -1,45 +1,17 @@
-"""The grade of one case, as it stands in ``<case>.json`` and in the output of ``metseg grade predict``."""
+"""Grade the tumour of one case, as for ``<case>.json`` and the output of ``metseg grade predict``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Final
+from typing import Final
 
-from pydantic import BaseModel, ConfigDict, Field
-
+from metseg.grade_record import CaseGrade, GradeReason
 from metseg.grading.grade_classifier import GradeClassifier
 from metseg.grading.tumour import Tumour
 from metseg.grading.tumour_features import FEATURES, tumour_values
 
 #: Features named with a grade, those with the largest contributions.
 NAMED_FEATURES: Final = 5
-
-Number = Annotated[float, Field(allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
-
-
-class GradeReason(BaseModel):
-    """A feature of a case and its contribution to the logit of the higher grade."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    feature: str
-    value: Number | None
-    unit: str = ""
-    contribution: Number
-
-
-class CaseGrade(BaseModel):
-    """The more probable grade of a case, with the AUC of the classifier on patients outside its training."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    column: str
-    grade: str
-    other: str
-    probability: Share = Field(description="Of `grade`; at least 0.5.")
-    auc_text: str
-    decided_by: tuple[GradeReason, ...]
 
 
 def grade_of(tumour: Tumour, classifier: GradeClassifier) -> CaseGrade | None:

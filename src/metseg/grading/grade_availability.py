@@ -14,6 +14,7 @@ _GLIOMA: Final = re.compile(r"glioma|glioblastoma|\b[LH]GG\b", re.IGNORECASE)
 
 NO_GLIOMAS: Final = "this model was not trained on gliomas, and the grades are those of gliomas"
 NO_CLASSIFIER: Final = "no classifier of the grade is stored with this model"
+NO_TUMOUR: Final = "no tumour was found"
 OTHER_OUTLINES: Final = "the classifier stored with this model was trained on other outlines than those of this model"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from metseg.io.data_origin import is_simulated
+from metseg.io.data_origin import is_simulated, named_data, readable_statement
 from metseg.message_text import pluralize
 from metseg.preprocess import check_steps
 from metseg.recipe import Recipe
@@ -28,10 +28,10 @@ def fitness_sentence(case: Case, recipe: Recipe, metrics: Mapping[str, Any] | No
 def training_data(metrics: Mapping[str, Any] | None, licence: str) -> str:
     """Return the training data of a model as a noun phrase, without the licence.
 
-    >>> training_data({"patients": {"train": 105}}, "none: simulated patients (metseg simulate); weights are free")
+    >>> training_data({"patients": {"train": 105}}, "none: simulated patients (metseg simulate); weights are MIT")
     '105 simulated patients (metseg simulate)'
     """
-    return trained_on_text(training_patients(metrics), licence).partition(";")[0]
+    return _counted(training_patients(metrics), named_data(licence))
 
 
 def training_patients(metrics: Mapping[str, Any] | None) -> int | None:
@@ -53,13 +53,15 @@ def trained_on_text(patients: int | None, licence: str) -> str:
     >>> trained_on_text(71, "TCGA-LGG slices; CC BY-NC-SA 4.0"), trained_on_text(1, "")
     ('71 patients: TCGA-LGG slices; CC BY-NC-SA 4.0', '1 patient')
     """
-    if is_simulated(licence):
-        counted = "simulated patients" if patients is None else pluralize(patients, "simulated patient")
-        # "none" means that there is no licence, but would read as if there were no data.
-        rest = licence.partition(";")[2].strip()
-        return "; ".join(filter(None, (f"{counted} (metseg simulate)", rest)))
+    return _counted(patients, readable_statement(licence))
+
+
+def _counted(patients: int | None, data: str) -> str:
+    if is_simulated(data):
+        rest = data.removeprefix("simulated patients").removeprefix(" only")
+        return ("simulated patients" if patients is None else pluralize(patients, "simulated patient")) + rest
     counted = "" if patients is None else pluralize(patients, "patient")
-    return ": ".join(filter(None, (counted, licence)))
+    return ": ".join(filter(None, (counted, data)))
 
 
 def _study(case: Case, recipe: Recipe) -> list[str]:

@@ -237,9 +237,7 @@ def misfit_reason(recipe: Recipe, traits: InputTraits) -> str | None:
     if traits.is_pictures:
         if data.dimensions == 3:
             return "it needs a volume, and pictures were given"
-        if traits.is_grey and len(data.inputs) > 1 and grey_sequence(recipe) is None:
-            return f"it needs colour pictures of {_listed(data.inputs)}, and grey ones were given"
-        return None
+        return _grey_misfit(recipe, traits.sequences) if traits.is_grey else None
     if traits.sequences is None:
         return None
     if traits.is_single_unnamed:
@@ -249,6 +247,17 @@ def misfit_reason(recipe: Recipe, traits: InputTraits) -> str | None:
     if lacking:
         given = f"only {_listed(sorted(traits.sequences))} is" if traits.sequences else "no sequence is"
         return f"it needs {_listed(lacking)}, and {given} declared or recognised"
+    return None
+
+
+def _grey_misfit(recipe: Recipe, sequences: frozenset[str] | None) -> str | None:
+    """Return why a model cannot see grey pictures of one sequence; None for `sequences`: of an unknown one."""
+    inputs = recipe.data.inputs
+    seen = inputs[0] if len(inputs) == 1 else grey_sequence(recipe)
+    if len(inputs) > 1 and seen is None:
+        return f"it needs colour pictures of {_listed(inputs)}, and grey ones were given"
+    if seen is not None and sequences and seen not in sequences:
+        return f"it takes grey pictures for {seen}, and these show {_listed(sorted(sequences))}"
     return None
 
 
@@ -263,7 +272,7 @@ def _misfit(candidate: Candidate, inputs: Counter[InputTraits]) -> ModelMisfit:
     assert reason is not None
     if traits.is_pictures:
         needs_volume = candidate.recipe.data.dimensions == 3
-        cure = "give the volume as NIfTI or DICOM" if needs_volume else "give pictures with all of them"
+        cure = "give the volume as NIfTI or DICOM" if needs_volume else "give pictures of what it needs"
     elif traits.is_single_unnamed:
         cure = "name the sequence of the image (t1n, t1c, t2w or t2f)"
     else:

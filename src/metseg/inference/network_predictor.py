@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metseg.errors import UsageError
-from metseg.grading.grade_availability import usable_classifier
+from metseg.grading.grade_availability import usable_classifier, why_not_available
 from metseg.grading.grade_classifier import GradeClassifier
 from metseg.inference.backends.backend_table import TORCH
 from metseg.inference.backends.exported_model import device_for, networks_for
@@ -70,6 +70,7 @@ class NetworkPredictor:
         backend: what runs the networks, a name in `metseg.inference.backends.backend_table.BACKENDS`.
         uncertainty: also measure how far the predictions of networks and mirror images differ.
         grade_classifier: of the bundle, if grades of its results may be shown; None otherwise.
+        no_grade: why grades may not be shown, one clause; empty if they may, or if that is not known.
     Raises:
         UsageError: `tta` is on, and the network was trained without flips; or ``usage.uncertainty``, there is only one
             prediction.
@@ -88,13 +89,14 @@ class NetworkPredictor:
         backend: str = TORCH,
         uncertainty: bool = False,
         grade_classifier: GradeClassifier | None = None,
+        no_grade: str = "",
     ) -> None:
         self.recipe = recipe
         self.backend = backend
         self.name = name or recipe.name
         self.fingerprint = fingerprint
         self._metrics = metrics
-        self._grade_classifier = grade_classifier
+        self._grade_classifier, self._no_grade = grade_classifier, no_grade
         self.part = part or recipe.predict
         self._outputs = outputs_of(recipe)
         self._scheme = LABEL_SCHEMES[recipe.data.labels]
@@ -157,6 +159,8 @@ class NetworkPredictor:
             gains_by_channels_last=_predicts_leaner_in_channels_last(bundle.recipe),
         )
         networks = networks_for(bundle, backend, exported, bf16=compute.bf16)
+        data = bundle.recipe.data
+        origin = {"labels": data.labels, "licence": data.licence, "fingerprint": bundle.fingerprint}
         return cls(
             networks,
             bundle.recipe,
@@ -167,12 +171,8 @@ class NetworkPredictor:
             name=bundle.model_name,
             backend=backend,
             uncertainty=uncertainty,
-            grade_classifier=usable_classifier(
-                bundle.folder,
-                labels=bundle.recipe.data.labels,
-                licence=bundle.recipe.data.licence,
-                fingerprint=bundle.fingerprint,
-            ),
+            grade_classifier=usable_classifier(bundle.folder, **origin),
+            no_grade=why_not_available(bundle.folder, **origin),
         )
 
     @property
@@ -261,7 +261,7 @@ class NetworkPredictor:
         self, case: Case, prepared: Prepared, watch: Stopwatch, *, on_share: OnShare = no_progress
     ) -> Prediction:
         """Return the prediction for a prepared case; `watch` has seen its preparation."""
-        labels, probability, spread = self._segment(case, prepared, watch, on_share)
+        labels, probability, spread = self.segment_with_spread(case, prepared, watch=watch, on_share=on_share)
         return self.measure(
             case, labels, probability, warnings=prepared.warnings, records=prepared.records, watch=watch, spread=spread
         )
@@ -269,7 +269,14 @@ class NetworkPredictor:
     def segment(
         self, case: Case, prepared: Prepared, *, watch: Stopwatch | None = None, on_share: OnShare = no_progress
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-        """Return class ids and the probability of lesion of a prepared case; the third part of a call.
+        """Return class ids and the probability of lesion of a prepared case; as `segment_with_spread`."""
+        labels, probability, _ = self.segment_with_spread(case, prepared, watch=watch, on_share=on_share)
+        return labels, probability
+
+    def segment_with_spread(
+        self, case: Case, prepared: Prepared, *, watch: Stopwatch | None = None, on_share: OnShare = no_progress
+    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], Spread | None]:
+        """Return class ids, the probability of lesion, and the spread of the predictions; the third part of a call.
 
         Args:
             case: as it was read.
@@ -277,16 +284,10 @@ class NetworkPredictor:
             watch: takes the seconds.
             on_share: called with the share that is done, 0 to 1.
         Returns:
-            Both (X, Y, Z) on the grid of the case as it was read, or of its reference.
+            The first two (X, Y, Z) on the grid of the case as it was read, or of its reference; the spread on the same
+            grid, None if the uncertainty is not measured.
         """
-        labels, probability, _ = self._segment(case, prepared, watch or Stopwatch(), on_share)
-        return labels, probability
-
-    def _segment(
-        self, case: Case, prepared: Prepared, watch: Stopwatch, on_share: OnShare
-    ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32], Spread | None]:
-        """Return class ids and probability as `segment`, and the spread of the predictions if it is measured."""
-        slicewise = bool(prepared.slice_names)
+        watch, slicewise = watch or Stopwatch(), bool(prepared.slice_names)
         members = self._ensemble.members
         maps = MemberMaps(members, prepared.grid, prepared.records) if self.measures_uncertainty else None
         with watch.phase("predict"):
@@ -361,6 +362,7 @@ class NetworkPredictor:
             backend=self.backend,
             uncertainty=None if spread is None else spread.deviation,
             grade_classifier=self._grade_classifier,
+            no_grade=self._no_grade,
         )
 
     def _reference_affine(self, case: Case) -> npt.NDArray[np.float64] | None:

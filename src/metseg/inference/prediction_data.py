@@ -44,6 +44,7 @@ class PredictionData:
         uncertainty: (X, Y, Z) float32, standard deviation of the probabilities of lesion of networks and mirror images;
             None: not measured.
         grade_classifier: of the bundle, if grades of its results may be shown; None otherwise.
+        no_grade: why grades may not be shown, one clause; empty if they may, or if that is not known.
     """
 
     case: Case
@@ -63,6 +64,7 @@ class PredictionData:
     backend: str = TORCH
     uncertainty: npt.NDArray[np.float32] | None = None
     grade_classifier: GradeClassifier | None = None
+    no_grade: str = ""
 
     @property
     def headline(self) -> Headline:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from metseg.io.layouts.dataset_json import FILE as CONTENTS
 from metseg.registry import lookup
@@ -18,6 +19,14 @@ SIMULATION, SIMULATED_PATIENTS = "simulation.json", "patients.csv"
 SIMULATED = "simulated patients only (metseg simulate)"
 #: How that begins, and how it began in bundles and recipes of 0.1.0.
 _SIMULATED_BEGINNINGS = ("simulated patients", "none: simulated patients")
+#: How statements introduce the data of the weights that a training began with; the second in bundles of 0.1.0.
+_INHERITED: Final = re.compile(r"(?:initial weights|the weights it began with): ")
+#: Part of a statement on simulated patients in bundles of 0.1.0 that says the same again.
+_REDUNDANT: Final = ", images of nobody"
+#: Words of licences.
+_LICENCE: Final = re.compile(
+    r"\b(?:CC[- ](?:BY|0)|non-commercial|research only|licen[cs]ed?|public domain|PDDL|Apache|MIT)\b", re.IGNORECASE
+)
 #: Of BIDS.
 DESCRIPTION = "dataset_description.json"
 
@@ -76,6 +85,55 @@ def is_simulated(statement: str) -> bool:
     (True, True, False)
     """
     return statement.startswith(_SIMULATED_BEGINNINGS)
+
+
+def readable_statement(statement: str) -> str:
+    """Return a statement on data for readers: no clause twice, and the data of the initial weights apart.
+
+    The statement of a bundle repeats those of all bundles that its weights come from.
+
+    >>> readable_statement("A: CC BY; B; initial weights: A: CC BY; the weights it began with: C; A: CC BY")
+    'A: CC BY; B; initial weights: C'
+    >>> readable_statement("A; initial weights: none: simulated patients (metseg simulate), images of nobody")
+    'A; initial weights: simulated patients (metseg simulate)'
+    """
+    own, inherited = _clauses(statement)
+    return "; ".join([*own, *(["initial weights: " + "; ".join(inherited)] if inherited else [])])
+
+
+def named_data(statement: str) -> str:
+    """Return the data that a statement names, without their licences and without those of the initial weights.
+
+    >>> named_data("BraTS gliomas: research, non-commercial; open_ms (Ljubljana): CC BY; initial weights: C")
+    'BraTS gliomas, open_ms (Ljubljana)'
+    >>> named_data("TCGA-LGG slices (Buda et al. 2019): low-grade glioma; CC BY-NC-SA 4.0")
+    'TCGA-LGG slices (Buda et al. 2019): low-grade glioma'
+    """
+    own, _ = _clauses(statement)
+    return ", ".join(filter(None, map(_without_licence, own)))
+
+
+def _clauses(statement: str) -> tuple[list[str], list[str]]:
+    """Return the clauses on the data of a training, and further ones on those of its initial weights."""
+    own: dict[str, None] = {}
+    inherited: dict[str, None] = {}
+    found = own
+    for clause in filter(None, map(str.strip, statement.split(";"))):
+        if _INHERITED.match(clause):
+            found = inherited
+        # "none" means that there is no licence, but would read as if there were no data.
+        text = _INHERITED.sub("", clause).replace(_REDUNDANT, "").removeprefix("none: ")
+        found.setdefault(text)
+    # What the other bundle says of the licence of its weights does not hold for these.
+    return list(own), [clause for clause in inherited if clause not in own and not clause.startswith("these weights")]
+
+
+def _without_licence(clause: str) -> str:
+    """Return a clause without its part on the licence; empty if it is about the licence only."""
+    name, colon, rest = clause.partition(": ")
+    if _LICENCE.search(name):
+        return ""
+    return name if _LICENCE.search(rest) else f"{name}{colon}{rest}"
 
 
 def other_data(written_for: str, patients: Collection[str]) -> str | None:

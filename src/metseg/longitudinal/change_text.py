@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from metseg.longitudinal.follow_up_document import ChangeRecord, LesionRecord, StateRecord
+from metseg.follow_up_document import ChangeRecord, LesionRecord, StateRecord
 from metseg.message_text import pluralize
 
 Kind = Literal["new", "returned", "larger", "split", "merged", "smaller", "vanished", "unchanged"]

@@ -9,23 +9,25 @@ import numpy as np
 
 from metseg.disclaimer import NOTICE
 from metseg.errors import UsageError
-from metseg.geometry import spacing_mm
-from metseg.labels import LABEL_SCHEMES
-from metseg.longitudinal.change_text import changes_at, summary_sentence
-from metseg.longitudinal.correspondence import DEFAULT_RULES, MatchingRules
-from metseg.longitudinal.follow_up_document import (
+from metseg.follow_up_document import (
     ChangeRecord,
+    ClinicalStatus,
     FollowUpDocument,
     LesionRecord,
     RegistrationRecord,
     ResponseRecord,
     StateRecord,
+    Steroids,
     TimepointRecord,
 )
+from metseg.geometry import spacing_mm
+from metseg.labels import LABEL_SCHEMES
+from metseg.longitudinal.change_text import changes_at, summary_sentence
+from metseg.longitudinal.correspondence import DEFAULT_RULES, MatchingRules
 from metseg.longitudinal.head_registration import HeadRegistration, register_timepoints
 from metseg.longitudinal.lesion_tracks import LesionState, LesionTrack, pieces_at, track_lesions
 from metseg.longitudinal.measured_lesion import measure_lesions
-from metseg.longitudinal.rano_bm import SOURCE, VOLUMETRIC_SOURCE, ClinicalStatus, Steroids
+from metseg.longitudinal.rano_bm import SOURCE, VOLUMETRIC_SOURCE
 from metseg.longitudinal.repeatability import GRID_ONLY, given_repeatability
 from metseg.longitudinal.response import assess_response
 from metseg.longitudinal.response_measures import ResponseMeasures

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
+from metseg.follow_up_document import Event
 from metseg.geometry import Affine
 from metseg.longitudinal.correspondence import DEFAULT_RULES, MatchingRules, PlacedLesion, assign, match_lesions
 from metseg.longitudinal.measured_lesion import MeasuredLesion
-
-#: first: present at the first examination. split: a piece of another lesion. merged: part of another lesion from now
-#: on. returned: seen again after it was absent or merged.
-Event = Literal["first", "new", "continued", "split", "merged", "vanished", "absent", "returned"]
 
 
 @dataclass(frozen=True)

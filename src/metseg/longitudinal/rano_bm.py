@@ -9,14 +9,9 @@ lesion is equivocal.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
+from metseg.follow_up_document import ClinicalStatus, Steroids
 from metseg.longitudinal.response_rules import Condition, Rule
-
-#: Corticosteroids at a timepoint, in comparison with the baseline.
-Steroids = Literal["none", "decreased", "stable", "increased"]
-#: Clinical status at a timepoint, in comparison with the baseline.
-ClinicalStatus = Literal["improved", "stable", "worse"]
 
 STEROIDS: tuple[Steroids, ...] = ("none", "decreased", "stable", "increased")
 CLINICAL_STATUS: tuple[ClinicalStatus, ...] = ("improved", "stable", "worse")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from metseg.longitudinal.follow_up_document import CategoryRecord, ResponseRecord, TimepointRecord
+from metseg.follow_up_document import CategoryRecord, ResponseRecord, TimepointRecord
 from metseg.longitudinal.rano_bm import CONFIRMATION_DAYS, CONFIRMED_BY, RANO_BM, VOLUMETRIC
 from metseg.longitudinal.response_measures import ResponseMeasures
 from metseg.longitudinal.response_rules import Assessment, Value, assess, imaging_rules

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from metseg.follow_up_document import Verdict
 from metseg.longitudinal.measured_lesion import MeasuredLesion
 from metseg.longitudinal.measurement_error import TWO_SIDED_95, size_error
 from metseg.longitudinal.repeatability import Repeatability
-
-Verdict = Literal["larger", "smaller", "within measurement error"]
 
 
 class SizeChange(NamedTuple):

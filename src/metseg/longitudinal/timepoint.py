@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -46,13 +46,7 @@ class Timepoint:
         lookup("label scheme", LABEL_SCHEMES, self.scheme)
         for volume in filter(None, (self.labels, self.image)):
             if volume.affine is None:
-                raise GeometryError(
-                    "an examination without positions in space cannot be followed",
-                    where=self.name,
-                    expected="volumes with an affine (NIfTI or DICOM)",
-                    got="pictures",
-                    code="input.no_affine",
-                )
+                raise without_positions(self.name)
 
     @property
     def core_values(self) -> tuple[int, ...]:
@@ -61,11 +55,23 @@ class Timepoint:
         return tuple(value for value, tissue in tissues.items() if tissue in (*CORE_TISSUES, ANY_LESION))
 
 
+def without_positions(name: str) -> GeometryError:
+    """Return the error for an examination that consists of pictures."""
+    return GeometryError(
+        "an examination without positions in space cannot be followed",
+        where=name,
+        expected="volumes with an affine (NIfTI or DICOM)",
+        got="pictures",
+        code="input.no_affine",
+    )
+
+
 def require_series(timepoints: Sequence[Timepoint]) -> None:
     """Check that examinations can be compared: two or more, unique names, one scheme, days in order.
 
     Raises:
-        InputError: one examination only (``input.one_timepoint``), or different label schemes (``input.labels``).
+        InputError: one examination only (``input.one_timepoint``), or different label schemes
+            (``input.label_schemes``).
         UsageError: names that repeat, days that are not in order, or only some of them known (``usage.dates``).
     """
     names = [timepoint.name for timepoint in timepoints]
@@ -82,7 +88,10 @@ def require_series(timepoints: Sequence[Timepoint]) -> None:
     schemes = sorted({timepoint.scheme for timepoint in timepoints})
     if len(schemes) > 1:
         raise InputError(
-            "the masks of a patient have different label schemes", got=", ".join(schemes), code="input.labels"
+            "the masks of a patient have different label schemes",
+            got=", ".join(schemes),
+            cure="predict all examinations with one model",
+            code="input.label_schemes",
         )
     _require_ordered_days([timepoint.day for timepoint in timepoints])
 
@@ -105,11 +114,12 @@ def _require_ordered_days(days: Sequence[date | None]) -> None:
         )
 
 
-def registered_sequence(names: Sequence[str]) -> str | None:
+def registered_sequence(names: Iterable[str]) -> str | None:
     """Return the sequence to register: contrast-enhanced T1 if there is one; None without images.
 
     >>> registered_sequence(["t2f", "t1c"]), registered_sequence(["adc"]), registered_sequence([])
     ('t1c', 'adc', None)
     """
-    known = [name for name in REGISTERED_SEQUENCES if name in names]
-    return next(iter([*known, *names]), None)
+    given = list(names)
+    known = [name for name in REGISTERED_SEQUENCES if name in given]
+    return next(iter([*known, *given]), None)

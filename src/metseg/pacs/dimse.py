@@ -1,4 +1,4 @@
-"""A PACS by DIMSE: C-ECHO, C-FIND, C-GET and C-STORE, by `pynetdicom`."""
+"""A PACS by DIMSE: C-ECHO, C-FIND, C-GET or C-MOVE, and C-STORE, by `pynetdicom`."""
 
 from __future__ import annotations
 
@@ -35,9 +35,11 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     StudyRootQueryRetrieveInformationModelGet,
+    StudyRootQueryRetrieveInformationModelMove,
     Verification,
 )
 
+from metseg.pacs.move_destination import move_destination
 from metseg.pacs.pacs_errors import PacsError, timed_out, unreachable
 from metseg.pacs.server_address import DimseAddress, TlsFiles
 from metseg.pacs.study_records import (
@@ -51,10 +53,12 @@ from metseg.pacs.study_records import (
 )
 
 _SUCCESS: Final = 0x0000
-#: Final states of a C-GET: done, and done with warnings.
+#: Final states of a C-GET or C-MOVE: done, and done with warnings.
 _WARNING: Final = 0xB000
 _STORED_WITH_WARNING: Final = (0xB000, 0xB006, 0xB007)
 _OUT_OF_RESOURCES: Final = (0xA700, 0xA701, 0xA702)
+#: What to do where a PACS has no C-GET.
+_MOVE_INSTEAD: Final = "if it has no C-GET, add &move=PORT to the address, and enter that port in the PACS"
 #: Presentation contexts of one association (PS3.8).
 _MOST_CONTEXTS: Final = 128
 #: Refused contexts that a message names.
@@ -88,6 +92,8 @@ class DimseArchive:
     def __init__(self, address: DimseAddress, tls: TlsFiles, timeout_s: float) -> None:
         self._address, self._timeout_s = address, timeout_s
         self._tls = (tls.context(), address.host) if address.is_encrypted else None
+        needs_server = address.is_encrypted and address.move_port is not None
+        self._server_tls = tls.context(for_server=True) if needs_server else None
 
     def __str__(self) -> str:
         return str(self._address)
@@ -122,9 +128,11 @@ class DimseArchive:
         return tuple(found)
 
     def fetch(self, wanted: Sequence[InstanceReference], whole_series: bool, keep: Callable[[Any], None]) -> None:
-        """Retrieve objects of one series by C-GET, in the transfer syntax in which they are stored if possible."""
+        """Retrieve objects of one series, in the transfer syntax in which they are stored if possible.
+
+        By C-MOVE if the address has a port for it, else by C-GET.
+        """
         classes = [UID(uid) for uid in dict.fromkeys(item.class_uid for item in wanted) if uid] or list(_USUAL_CLASSES)
-        contexts = _contexts([(uid, syntax) for uid in classes for syntax in _SYNTAXES])
         failures: list[Exception] = []
 
         def receive(event: Any) -> int:
@@ -138,6 +146,15 @@ class DimseArchive:
             return _SUCCESS
 
         identifier = _identifier("SERIES" if whole_series else "IMAGE", _keys(wanted, whole_series))
+        retrieve = self._get if self._address.move_port is None else self._move
+        retrieve(identifier, classes, receive, failures)
+        if failures:
+            raise failures[0]
+
+    def _get(
+        self, identifier: Dataset, classes: Sequence[UID], receive: Callable[[Any], int], failures: Sequence[Exception]
+    ) -> None:
+        contexts = _contexts([(uid, syntax) for uid in classes for syntax in _SYNTAXES])
         model = StudyRootQueryRetrieveInformationModelGet
         roles = [build_role(uid, scp_role=True) for uid in classes]
         with self._association(
@@ -148,8 +165,25 @@ class DimseArchive:
             for status, _ in association.send_c_get(identifier, model):
                 if not failures:
                     self._require(status, "C-GET", fine=(0xFF00, _WARNING))
-        if failures:
-            raise failures[0]
+
+    def _move(
+        self, identifier: Dataset, classes: Sequence[UID], receive: Callable[[Any], int], failures: Sequence[Exception]
+    ) -> None:
+        model, ours = StudyRootQueryRetrieveInformationModelMove, self._address.calling
+        assert self._address.move_port is not None
+        destination = move_destination(
+            ours,
+            self._address.move_port,
+            self._address.called,
+            [(uid, _SYNTAXES) for uid in classes],
+            receive,
+            timeout_s=self._timeout_s,
+            tls=self._server_tls,
+        )
+        with destination, self._association([build_context(model)]) as association:
+            for status, _ in association.send_c_move(identifier, ours, model):
+                if not failures:
+                    self._require(status, "C-MOVE", fine=(0xFF00, _WARNING))
 
     def store(self, objects: Sequence[OutgoingObject]) -> Iterator[tuple[OutgoingObject, str]]:
         """Store objects over one association; it proposes each class with each transfer syntax that occurs."""
@@ -189,13 +223,14 @@ class DimseArchive:
 
     def _require(self, answer: Dataset, request: str, *, fine: Sequence[int] = ()) -> None:
         """Raise unless an answer is a success or one of these states."""
+        instead = f"; {_MOVE_INSTEAD}" if request == "C-GET" else ""
         if "Status" not in answer:
-            raise self._interrupted()
+            raise self._interrupted(instead)
         if answer.Status != _SUCCESS and answer.Status not in fine:
             raise PacsError(
                 f"the PACS refused {request} with status 0x{answer.Status:04X}",
                 where=str(self),
-                cure="see the log of the PACS; it may not support this request for our title",
+                cure=f"see the log of the PACS; it may not support this request for our title{instead}",
             )
 
     @contextmanager
@@ -262,15 +297,16 @@ class DimseArchive:
         return PacsError(
             f"the PACS refuses presentation contexts: {', '.join(refused[:_NAMED])}{more}",
             where=str(self),
-            cure="allow this service and transfer syntax for our title in the PACS, or use its DICOMweb address",
+            cure="allow this service and transfer syntax for our title in the PACS, use its DICOMweb address, or "
+            "C-MOVE (&move=PORT)",
             code="pacs.presentation_context",
         )
 
-    def _interrupted(self) -> PacsError:
+    def _interrupted(self, more: str = "") -> PacsError:
         return PacsError(
             "the association ended before the answer",
             where=str(self),
-            cure="run the command again: finished objects are skipped",
+            cure=f"run the command again: finished objects are skipped{more}",
             code="pacs.interrupted",
         )
 

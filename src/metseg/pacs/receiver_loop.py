@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +19,7 @@ from metseg.errors import LockedError
 from metseg.pacs.receiver_state import ReceiverState
 from metseg.pacs.routing_rules import RoutingRules
 from metseg.pacs.server_address import TlsFiles
+from metseg.pacs.study_polling import StudyPoller
 from metseg.pacs.study_processing import StudyProcessor
 from metseg.pacs.study_receiver import StudyReceiver
 from metseg.pacs.study_records import Archive
@@ -39,8 +40,14 @@ def run_receiver(
     service: str | None,
     quiet_s: float,
     tls: TlsFiles | None,
+    poll_s: float,
+    poll_days: int,
 ) -> None:
-    """Receive and process studies until SIGINT or SIGTERM; see `StudyReceiver` and `StudyProcessor` for the arguments.
+    """Receive and process studies until SIGINT or SIGTERM; see its parts for the arguments.
+
+    Args:
+        poll_s: seconds between two questions to the PACS for recent studies; 0: it is not asked.
+        poll_days: days that they go back.
 
     Raises:
         LockedError: another receiver uses the folder.
@@ -61,8 +68,13 @@ def run_receiver(
         try:
             with Client(service) as client:
                 processor = StudyProcessor(folder, state, rules, client, archive, quiet_s=quiet_s, audit=audit)
+                poller = StudyPoller(folder, state, rules, archive, days=poll_days, audit=audit)
+                due = time.monotonic()
                 audit("listening", title=title, host=host, port=receiver.port)
                 while not stop.wait(_TICK_S):
+                    if poll_s and time.monotonic() >= due:
+                        poller.poll(time.time(), date.today())
+                        due = time.monotonic() + poll_s
                     processor.step(time.time())
         finally:
             receiver.close()

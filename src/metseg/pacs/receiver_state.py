@@ -110,6 +110,12 @@ class ReceiverState:
         with self._transaction() as connection:
             connection.execute("REPLACE INTO arrivals VALUES (?, ?)", (study_uid, now))
 
+    def knows(self, study_uid: str) -> bool:
+        """Return whether a study is arriving or has a job."""
+        query = "SELECT 1 FROM arrivals WHERE study_uid = ? UNION SELECT 1 FROM jobs WHERE study_uid = ?"
+        with self._transaction() as connection:
+            return connection.execute(query, (study_uid, study_uid)).fetchone() is not None
+
     def quiet_studies(self, before: float) -> list[str]:
         """Return the studies without a new object since a time in seconds."""
         with self._transaction() as connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -22,7 +23,7 @@ DEFAULT_TITLE: Final = "METSEG"
 #: Seconds to wait for an answer.
 DEFAULT_TIMEOUT_S: Final = 30.0
 
-_FORMS: Final = "https://HOST/dicom-web, or dimse://CALLED_AET@HOST:PORT?calling=AET (dimses:// with TLS)"
+_FORMS: Final = "https://HOST/dicom-web, or dimse://CALLED_AET@HOST:PORT?calling=AET&move=PORT (dimses:// with TLS)"
 #: An application entity title: up to 16 characters of ASCII, without backslash and control characters.
 _TITLE: Final = re.compile(r"[ -\[\]-~]{1,16}")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
@@ -78,6 +79,7 @@ class DimseAddress:
         called: its title.
         calling: our title.
         is_encrypted: whether it expects TLS.
+        move_port: port of this machine where it sends what C-MOVE asks for; None: C-GET is used.
     """
 
     host: str
@@ -85,6 +87,7 @@ class DimseAddress:
     called: str
     calling: str
     is_encrypted: bool
+    move_port: int | None = None
 
     def __str__(self) -> str:
         return f"{self.called}@{self.host}:{self.port}"
@@ -154,10 +157,20 @@ def require_title(title: str) -> str:
 
 def _dimse(scheme: str, called: str, host: str, port: int | None, query: str, path: str) -> DimseAddress:
     options = parse_qs(query, keep_blank_values=True)
-    if not called or port is None or path.strip("/") or set(options) - {"calling"}:
+    if not called or port is None or path.strip("/") or set(options) - {"calling", "move"}:
         raise _wrong_address()
     calling = options.get("calling", [DEFAULT_TITLE])[-1]
-    return DimseAddress(host, port, require_title(called), require_title(calling), scheme == "dimses")
+    return DimseAddress(host, port, require_title(called), require_title(calling), scheme == "dimses", _move(options))
+
+
+def _move(options: Mapping[str, Sequence[str]]) -> int | None:
+    """Return the port for C-MOVE; None if the address has none."""
+    if "move" not in options:
+        return None
+    text = options["move"][-1]
+    if not text.isdecimal() or not 0 < int(text) < 2**16:
+        raise _wrong_address()
+    return int(text)
 
 
 def _web(url: str, *, is_protected: bool) -> WebAddress:

@@ -28,6 +28,7 @@ class StudyQuery:
         modality: one that the study contains, such as ``MR``.
         accession: accession number.
         study_uid: UID of the study.
+        patient_name: as DICOM writes it, ``Family^Given``.
     Raises:
         UsageError: not a date or a range of dates.
     """
@@ -38,6 +39,7 @@ class StudyQuery:
     modality: str = ""
     accession: str = field(default="", repr=False)
     study_uid: str = field(default="", repr=False)
+    patient_name: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if not _DATES.fullmatch(self.dates) or self.dates == "-":
@@ -52,6 +54,7 @@ class StudyQuery:
         """
         given = {
             "PatientID": self.patient_id,
+            "PatientName": self.patient_name,
             "StudyDate": self.dates,
             "StudyDescription": self.description,
             "ModalitiesInStudy": self.modality,
@@ -63,8 +66,8 @@ class StudyQuery:
 
 #: Keywords of a study that are asked for.
 STUDY_KEYWORDS: Final = (
-    "StudyInstanceUID", "StudyDate", "PatientID", "StudyDescription", "ModalitiesInStudy", "AccessionNumber",
-    "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances",
+    "StudyInstanceUID", "StudyDate", "PatientID", "PatientName", "StudyDescription", "ModalitiesInStudy",
+    "AccessionNumber", "NumberOfStudyRelatedSeries", "NumberOfStudyRelatedInstances",
 )  # fmt: skip
 
 
@@ -75,7 +78,7 @@ class StudyRecord:
     Args:
         study_uid: UID.
         date: ``YYYYMMDD``, or empty.
-        patient_id, description, accession: texts, or empty.
+        patient_id, description, accession, patient_name: texts, or empty.
         modalities: of its series.
         series, instances: counts; None: not known.
     """
@@ -88,6 +91,7 @@ class StudyRecord:
     accession: str = field(repr=False)
     series: int | None
     instances: int | None
+    patient_name: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ def record_of(dataset: Any) -> StudyRecord:
         _text(dataset, "AccessionNumber"),
         _count(dataset, "NumberOfStudyRelatedSeries"),
         _count(dataset, "NumberOfStudyRelatedInstances"),
+        _text(dataset, "PatientName"),
     )
 
 

@@ -83,12 +83,13 @@ def fill_missing(prepared: Prepared, standing_in: Mapping[str, str], fill: Seque
         fill: of the recipe.
     """
     places = {name: number for number, name in enumerate(prepared.modalities)}
-    warnings = []
+    filled: dict[str, list[str]] = {}
     for name, reference in standing_in.items():
         if name not in places:
             continue
         copied = fill.fill == "copy" and reference in places
         prepared.image[places[name]] = prepared.image[places[reference]] if copied else 0
         shown = f"a copy of {reference}" if copied else "zeros"
-        warnings.append(f"missing sequence {name}: the network gets {shown} in its place")
+        filled.setdefault(shown, []).append(name)
+    warnings = [f"missing: {', '.join(names)}; the network gets {shown} instead" for shown, names in filled.items()]
     return replace(prepared, warnings=(*prepared.warnings, *warnings))

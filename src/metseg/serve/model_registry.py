@@ -7,18 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from metseg.bundle_folder import CARD, fingerprint_of, list_bundles, read_text
-from metseg.errors import MetsegError
+from metseg.bundle_folder import CARD, fingerprint_of, list_bundles, read_text, weights_files
+from metseg.errors import MetsegError, UsageError
 from metseg.inference.fitness import trained_on_text, training_patients
 from metseg.inference.model_choice import (
     Candidate,
     InputTraits,
     choose_model,
     installed_candidates,
+    read_candidate,
     require_model,
 )
-from metseg.io.data_origin import is_simulated
+from metseg.io.data_origin import is_simulated, readable_statement
 from metseg.model_terms import accept, is_non_commercial, require_accepted, terms_of
+from metseg.preprocess.missing_sequences import grey_sequence
+from metseg.recipe import Recipe
+from metseg.recipe.flip_axes import flipped_axes
 from metseg.schemas import Model, ModelChoice
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.settings import Settings
@@ -102,8 +106,31 @@ def _model(candidate: Candidate, folder: Path | None, defaults: Mapping[str, str
         return None
 
 
+def require_several_predictions(name: str | None) -> None:
+    """Refuse the uncertainty of a model that makes one prediction only: there is nothing to compare.
+
+    Raises:
+        UsageError: ``usage.uncertainty``.
+    """
+    folder = None if name is None else list_bundles().get(name)
+    if folder is not None and _predictions(read_candidate(str(name), folder).recipe, folder) < 2:
+        raise UsageError(
+            "the uncertainty needs several predictions, and this model makes one",
+            where="field uncertainty",
+            expected="a model of several folds, or one that was trained with mirror images",
+            cure="leave the field out, or choose a model with `predictions` of 2 or more (see GET /models)",
+            code="usage.uncertainty",
+        )
+
+
+def _predictions(recipe: Recipe, folder: Path) -> int:
+    """Return the number of predictions of the networks in a bundle and their mirror images."""
+    return int(len(weights_files(folder)) * 2 ** len(flipped_axes(recipe.augment)))
+
+
 def _described(candidate: Candidate, folder: Path, defaults: Mapping[str, str | None]) -> Model:
     recipe, data, metrics = candidate.recipe, candidate.recipe.data, dict(candidate.metrics)
+    terms = terms_of(folder)
     return Model(
         name=candidate.name,
         recipe=recipe.name,
@@ -111,15 +138,23 @@ def _described(candidate: Candidate, folder: Path, defaults: Mapping[str, str | 
         dimensions=data.dimensions,
         sequences=data.inputs,
         optional=data.optional,
+        grey_sequence=grey_sequence(recipe),
         labels=data.labels,
         threshold=recipe.predict.threshold,
         default_for=tuple(use for use, name in defaults.items() if name == candidate.name),
         data=trained_on_text(training_patients(metrics), data.licence),
         simulated=is_simulated(data.licence),
-        non_commercial=is_non_commercial(terms_of(folder)),
-        terms=terms_of(folder),
+        non_commercial=is_non_commercial(terms),
+        terms=readable_statement(terms),
         accepted=candidate.accepted,
-        card=read_text(folder / CARD),
+        card=_card(folder, data.licence),
         metrics=metrics,
+        predictions=_predictions(recipe, folder),
         fingerprint=fingerprint_of(folder),
     )
+
+
+def _card(folder: Path, licence: str) -> str:
+    """Return the card of a bundle, with the statement on its data as readers see it elsewhere."""
+    card = read_text(folder / CARD)
+    return card.replace(licence, readable_statement(licence)) if licence else card

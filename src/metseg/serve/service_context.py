@@ -7,13 +7,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from metseg.serve.follow_up.follow_up_service import FollowUps
 from metseg.serve.http.rate_limit import RateLimiter
 from metseg.serve.http.uploads import Limits
+from metseg.serve.pacs_access import PacsAccess
 from metseg.serve.prometheus_metrics import ServiceMetrics
 from metseg.serve.settings import Settings
 from metseg.serve.storage.api_keys import Keys
 from metseg.serve.storage.database import Database, open_database
 from metseg.serve.storage.folders import Folders
+from metseg.serve.storage.follow_up_repository import FollowUpRows
 from metseg.serve.storage.retention import Sweeper
 from metseg.serve.storage.study_service import Studies, busy
 from metseg.serve.storage.version_repository import Versions
@@ -23,6 +26,8 @@ from metseg.serve.versions.version_service import Corrections
 
 #: Corrections that one API process computes at the same time: each holds the maps of a study, up to a gigabyte.
 CORRECTIONS_AT_ONCE: Final = 2
+#: Follow-ups that one API process computes at the same time: each holds mask and image of every examination.
+FOLLOW_UPS_AT_ONCE: Final = 2
 #: Largest body of a request with edits.
 EDITS_MAX_BYTES: Final = 256 * 1024
 
@@ -78,8 +83,11 @@ class Service:
     instant: SyncPredictor = field(init=False)
     versions: Versions = field(init=False)
     corrections: Corrections = field(init=False)
+    follow_ups: FollowUps = field(init=False)
+    pacs: PacsAccess = field(init=False)
     gate: Gate = field(init=False)
     correcting: Gate = field(init=False)
+    following: Gate = field(init=False)
     rates: RateLimiter = field(init=False)
     measures: ServiceMetrics = field(init=False)
 
@@ -92,8 +100,12 @@ class Service:
         self.instant = SyncPredictor(self.settings)
         self.versions = Versions(self.database, self.settings)
         self.corrections = Corrections(self.studies, self.versions, self.correction_limits)
+        rows = FollowUpRows(self.database, self.settings)
+        self.follow_ups = FollowUps(self.studies, self.versions, rows, self.study_limits)
+        self.pacs = PacsAccess(self.settings, self.studies, self.study_limits)
         self.gate = Gate(self.settings, self.settings.uploads_at_once)
         self.correcting = Gate(self.settings, CORRECTIONS_AT_ONCE, "corrections")
+        self.following = Gate(self.settings, FOLLOW_UPS_AT_ONCE, "follow-ups")
         self.rates = RateLimiter(self.settings.key_requests_per_minute)
         self.measures = ServiceMetrics(self.studies, self.workers, self.gate)
 

@@ -13,13 +13,16 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from metseg.errors import UsageError
+from metseg.io.dicom.pseudonyms import KEY_VARIABLE
 from metseg.model_terms import ACCEPTED_VARIABLE
+from metseg.pacs.server_address import DEFAULT_TIMEOUT_S, parse_server
 from metseg.schemas import LOCAL_NAMES
 
 MEBIBYTE = 2**20
@@ -104,6 +107,15 @@ class Settings(BaseSettings):
     #: A study that takes longer fails with `resources.time`.
     study_deadline_s: Seconds = 3600.0
 
+    #: PACS that operators can search: name to address, as for ``metseg pacs find --server``.
+    pacs: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")], str] = {}
+    #: Files for TLS with these PACS: certificates of trusted authorities, own certificate, its private key (PEM).
+    pacs_ca_file: Path | None = None
+    pacs_certificate: Path | None = None
+    pacs_key: Path | None = None
+    #: Seconds to wait for each answer of a PACS.
+    pacs_timeout_s: Seconds = DEFAULT_TIMEOUT_S
+
     #: DICOM objects that DICOM studies get beside the other results; needs the extra ``dicom``.
     dicom_exports: Annotated[tuple[DicomExport, ...], NoDecode] = ()
     #: Whom these objects name: a pseudonym, or (``keep``) the patient of the upload, for the archive it came from.
@@ -113,6 +125,9 @@ class Settings(BaseSettings):
     retention_days: Annotated[float, Field(gt=0)] | None = 30.0
     #: Delete uploaded files when a study is finished.
     discard_inputs: bool = True
+    #: Without `discard_inputs`: replace the uploads of ended studies by copies of their DICOM images, de-identified by
+    #: the basic profile of PS3.15, and remove all others; needs ``METSEG_PSEUDONYM_KEY``.
+    deidentify_inputs: bool = False
 
     @classmethod
     def settings_customise_sources(
@@ -138,6 +153,16 @@ class Settings(BaseSettings):
         """Split comma-separated names of a variable."""
         return tuple(name.strip() for name in names.split(",")) if isinstance(names, str) else names
 
+    @field_validator("pacs")
+    @classmethod
+    def _known_addresses(cls, pacs: dict[str, str]) -> dict[str, str]:
+        for name, address in pacs.items():
+            try:
+                parse_server(address)
+            except UsageError as error:  # its message has no part of the address
+                raise ValueError(f"{name}: {error.what}; expected {error.expected}") from None
+        return pacs
+
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
@@ -162,6 +187,14 @@ class Settings(BaseSettings):
         if path is not None and not os.access(path, os.R_OK):
             raise ValueError("the file does not exist or is not readable")
         return path
+
+    @model_validator(mode="after")
+    def _copies_are_pseudonymous(self) -> Self:
+        if self.deidentify_inputs and self.discard_inputs:
+            raise ValueError("deidentify_inputs needs discard_inputs=false; otherwise no upload is kept")
+        if self.deidentify_inputs and not os.environ.get(KEY_VARIABLE):
+            raise ValueError(f"deidentify_inputs needs a secret key in {KEY_VARIABLE}")
+        return self
 
     @model_validator(mode="after")
     def _times_fit(self) -> Self:
@@ -206,6 +239,14 @@ def load_settings(**changes: Any) -> Settings:
         return Settings(**changes)
     except tomllib.TOMLDecodeError as error:
         raise UsageError("not a valid TOML file", where=SETTINGS_FILE, got=error, code="usage.settings") from None
+    except SettingsError as error:  # a variable with a table that is no JSON
+        raise UsageError(
+            "a variable is not valid JSON",
+            where="the settings",
+            expected='such as METSEG_PACS=\'{"archive": "https://pacs.example.org/dicom-web"}\'',
+            got=str(error).partition(" from source")[0],
+            code="usage.settings",
+        ) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(map(str, first["loc"]))

@@ -46,6 +46,8 @@ KINDS: Final[Mapping[Kind, str]] = {
     Kind.ARCHIVE: "DICOM",
 }
 
+#: Channels of colour pictures, in order.
+_CHANNELS: Final = ("red", "green", "blue")
 _STEP: Final = 1024
 _MINUTE, _HOUR = 60, 3600
 #: metseg's name of a sequence in a sentence; not as part of a file name.
@@ -61,6 +63,16 @@ def with_sequence_names(text: str) -> str:
     'it was taken for FLAIR; file 2 (T1 with contrast), t1c.nii'
     """
     return _SEQUENCE.sub(lambda match: SEQUENCE_TITLES[match[0]], text)
+
+
+def warning_words(text: str) -> str:
+    """Return a warning of the service as a sentence.
+
+    >>> warning_words("t2f was moved by 1.2 mm to fit t1c")
+    'FLAIR was moved by 1.2 mm to fit T1 with contrast.'
+    """
+    found = with_sequence_names(text.strip())
+    return f"{found[:1].upper()}{found[1:]}" + ("" if found.endswith((".", "!", "?")) else ".")
 
 
 def size_words(size: float) -> str:
@@ -141,7 +153,12 @@ def source_name(source: str) -> str:
 
     >>> [source_name(text) for text in ("file 1", "file 2", "file 11", "file 22", "series 5")]
     ['the 1st file uploaded', 'the 2nd file uploaded', 'the 11th file uploaded', 'the 22nd file uploaded', 'series 5']
+    >>> source_name("channel 1 of the pictures")
+    'the green channel of the pictures'
     """
+    channel = re.fullmatch(r"channel ([012]) of the pictures", source)
+    if channel is not None:
+        return f"the {_CHANNELS[int(channel[1])]} channel of the pictures"
     match = re.fullmatch(r"file (\d+)", source)
     return source if match is None else f"the {_ordinal(int(match[1]))} file uploaded"
 

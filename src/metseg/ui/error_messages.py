@@ -267,6 +267,10 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "input.no_affine": ErrorText(
         "The images have no position in space", "Convert the original DICOM to NIfTI again, or upload DICOM."
     ),
+    "input.label_schemes": ErrorText(
+        "The studies were analysed for different classes of tissue",
+        "Choose studies of one model, or analyse the images of all of them again with one model.",
+    ),
     "input.shape": ErrorText("An image has an impossible size", _EXPORT_AGAIN),
     "input.axes": ErrorText(
         "A file contains several images", "Upload one three-dimensional image per file, one file per sequence."
@@ -308,6 +312,13 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "input.invalid": ErrorText(
         "The images cannot be used", "Check that you uploaded an MRI of the head, and try again."
     ),
+    # the PACS
+    "input.no_images": ErrorText("The study has no MR images", "Choose another study."),
+    "usage.date": ErrorText("The dates of the search are not valid", "Choose one day, or the first and the last day."),
+    "pacs.unreachable": ErrorText(
+        "The PACS does not answer", "Try again later. If it happens again, tell the administrator of the service."
+    ),
+    "pacs.not_found": ErrorText("The PACS does not have this study any more", "Search again."),
     # models
     "model.replaced": ErrorText("The model was updated during the analysis", "Start the analysis again."),
     "model.checksum": ErrorText("The files of the model have changed", _OTHER_MODEL),
@@ -318,6 +329,17 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "model.architecture": ErrorText("The model belongs to another version of metseg", _OTHER_MODEL),
     "model.prediction": ErrorText("The model does not compute as it should on this machine", _OTHER_MODEL),
     "model.pickle": ErrorText("The model has a format that is not opened for safety", _OTHER_MODEL),
+    "usage.uncertainty": ErrorText(
+        "This model cannot measure the uncertainty",
+        "It makes one prediction only. Clear 'Measure uncertainty', or choose a model with several folds.",
+    ),
+    "usage.dates": ErrorText(
+        "The dates do not fit the studies", "Give a date for every study, the earliest first, or for none."
+    ),
+    "usage.clinical_inputs": ErrorText(
+        "Steroids or clinical status are missing for some studies",
+        "Choose them for every study after the first, or for none.",
+    ),
     "usage.unknown_name": ErrorText(
         "A name in the request is not known", "Choose the model again under 'Model'; it may have been removed."
     ),
@@ -328,6 +350,7 @@ FAMILIES: Final[Mapping[str, ErrorText]] = {
     "input": ErrorText("The images cannot be used", "Read the details below, correct the files and upload them again."),
     "request": ErrorText("The request cannot be fulfilled", "Read the details below, and try again."),
     "service": ErrorText("The service cannot do this now", _TRY_AGAIN),
+    "pacs": ErrorText("The PACS refused the request", "Show the details below to the administrator of the PACS."),
     "resources": ErrorText("The computer does not have enough memory, disk space or time", _TRY_AGAIN),
     "model": ErrorText("The model cannot be used", "Choose another model, and report this one to the administrator."),
     "usage": ErrorText("The chosen options do not fit together", "Change the model or the options, and try again."),

@@ -9,12 +9,14 @@ from __future__ import annotations
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 import streamlit as st
 
 from metseg.client.service_errors import Unexpected
 from metseg.schemas import SEQUENCES, Artifact, Study, StudySummary
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import nifti_bytes, slice_images, viewer_files
+from metseg.ui.viewer.heat_map import MapKind, map_file
 from metseg.ui.viewer.scene import Scene, mask_on_grid
 from metseg.ui.viewer.viewer_files import GreyCopy
 
@@ -85,6 +87,11 @@ def viewer_overlays(study: Study, scene: Scene, threshold: float | None) -> dict
     return _viewer_overlays(study.id, _checksums(study, "mask.nii.gz", *names), threshold, scene)
 
 
+def viewer_map(api: Api, study: Study, kind: MapKind) -> bytes:
+    """Return a map of the study for the viewer."""
+    return _viewer_map(study.id, _checksums(study, f"{kind.name}.nii.gz"), api, kind)
+
+
 def _sequence_file(name: str) -> str:
     return f"sequence-{name}.nii.gz"
 
@@ -103,6 +110,12 @@ def slice_of(api: Api, study: Study, index: int) -> slice_images.Slice:
     return _slice(study.id, index, _checksums(study, *names), api, study)
 
 
+def slice_map(api: Api, study: Study, kind: MapKind, index: int) -> npt.NDArray[np.uint16]:
+    """Return a map of one slice, (rows, columns), 0 to 65535; ``index`` starts at 0."""
+    name = f"{kind.name}-{index + 1}.png"
+    return slice_images.stored_plane(_bytes(study.id, name, _checksums(study, name), api))
+
+
 def document(api: Api, study: Study) -> bytes:
     """Return ``lesions.json``."""
     return _bytes(study.id, "lesions.json", _checksums(study, "lesions.json"), api)
@@ -113,6 +126,17 @@ def thumbnail(api: Api, study: StudySummary) -> bytes:
     return _bytes(study.id, "thumbnail.png", (study.updated_at.isoformat(),), api)
 
 
+def follow_up_picture(api: Api, follow_up_id: str, artifact: Artifact) -> bytes:
+    """Return the picture of a changed lesion in a follow-up."""
+    return _follow_up_bytes(follow_up_id, artifact.name, artifact.sha256, api)
+
+
+@st.cache_data(ttl=_KEEP_S, max_entries=_FILES, show_spinner=False)
+def _follow_up_bytes(follow_up_id: str, name: str, checksum: str, _api: Api) -> bytes:
+    del checksum  # part of the key
+    return _api.follow_up_artifact(follow_up_id, name)
+
+
 @st.cache_resource(ttl=_KEEP_S, max_entries=_VIEWER_FILES, show_spinner=False)
 def _viewer_image(study_id: str, file: str, checksum: str, _api: Api, _scene: Scene) -> GreyCopy:
     del checksum  # part of the key
@@ -121,6 +145,12 @@ def _viewer_image(study_id: str, file: str, checksum: str, _api: Api, _scene: Sc
     image = nifti_bytes.read_nifti(_api.artifact(study_id, file))
     is_on_grid = image.data.shape == _scene.shape and np.allclose(image.affine, _scene.image.affine, atol=1e-3)
     return viewer_files.grey_copy(image, _scene.brain if is_on_grid else None)
+
+
+@st.cache_resource(ttl=_KEEP_S, max_entries=_VIEWER_FILES, show_spinner=False)
+def _viewer_map(study_id: str, checksums: tuple[str, ...], _api: Api, _kind: MapKind) -> bytes:
+    del checksums  # they are part of the key
+    return map_file(nifti_bytes.read_nifti(_api.artifact(study_id, f"{_kind.name}.nii.gz")), _kind)
 
 
 @st.cache_resource(ttl=_KEEP_S, max_entries=_VIEWER_FILES, show_spinner=False)

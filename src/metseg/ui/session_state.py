@@ -16,7 +16,8 @@ from metseg.ui.api_client import Api
 from metseg.ui.upload_selection import ChosenFile
 
 _ID: Final = re.compile("[0-9a-f]{32}")
-_STUDY, _PAGE, HISTORY = "study", "page", "studies"
+_STUDY, _FOLLOW_UP, _PAGE = "study", "follow-up", "page"
+HISTORY, FOLLOW_UPS, PACS = "studies", "follow-ups", "pacs"
 _API, _KEY, _HANDED, _UPLOAD, _RESTORED = "_api", "_key", "_handed", "_upload", "_restored"
 
 
@@ -67,14 +68,26 @@ def open_study(study_id: str | None) -> None:
         st.query_params[_STUDY] = study_id
 
 
-def open_history() -> None:
-    """Open the list of all studies."""
+def open_page(name: str) -> None:
+    """Open one of the pages `HISTORY`, `FOLLOW_UPS` and `PACS`."""
     st.query_params.clear()
-    st.query_params[_PAGE] = HISTORY
+    st.query_params[_PAGE] = name
 
 
-def history_is_open() -> bool:
-    return st.query_params.get(_PAGE) == HISTORY
+def page_is_open(name: str) -> bool:
+    return st.query_params.get(_PAGE) == name
+
+
+def open_follow_up_id() -> str | None:
+    """Return the id of the open follow-up, from the query parameters of the page."""
+    found = st.query_params.get(_FOLLOW_UP, "")
+    return found if _ID.fullmatch(found) else None
+
+
+def open_follow_up(follow_up_id: str) -> None:
+    """Open a follow-up."""
+    st.query_params.clear()
+    st.query_params[_FOLLOW_UP] = follow_up_id
 
 
 def upload_round() -> int:

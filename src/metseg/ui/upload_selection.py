@@ -1,7 +1,6 @@
 """Files chosen for upload: the kind and sequence of each, and complaints before sending.
 
-This module reads file names, to propose kinds and sequences, and whether pictures are grey; the service checks the
-contents.
+This module reads file names, to propose kinds and sequences, and headers of pictures; the service checks the contents.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from PIL import Image
+from PIL import Image, ImageChops
 
 from metseg.client.service_api import Part
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model
@@ -41,6 +40,9 @@ _CLUTTER: Final = ("thumbs.db", "desktop.ini")
 
 #: Modes of Pillow for pictures of one channel.
 _GREY_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
+
+#: Largest picture that is decoded to compare its channels.
+_MOST_PIXELS: Final = 4096**2
 
 #: In place of a sequence: the user does not want a file to be used.
 NOT_USED: Final = "not used"
@@ -187,33 +189,45 @@ def complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
     found += ["Choose the images too, not only a brain mask."] if masks == len(files) else []
     found += ["There is more than one brain mask. Remove all but one."] if masks > 1 else []
     found += ["Brain masks cannot be used with pictures. Remove the mask."] if masks and kind == Kind.PICTURE else []
-    found += _grey_complaints(files, model) if kind == Kind.PICTURE else []
     return found + (_sequence_complaints(images_of(files), model) if kind == Kind.NIFTI else [])
 
 
-def _grey_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
-    """Return a warning for grey pictures where the model was trained on colour pictures of several sequences."""
-    if model is None or len(model.sequences) < 2 or not any(is_grey(file.content) for file in files):
-        return []
-    together = " and ".join(filter(None, (", ".join(_titles(model)[:-1]), _titles(model)[-1])))
-    return [
-        f"A grey picture shows one sequence. The model {model.name} was trained on colour pictures with {together}."
-        " It takes a grey picture for one of these, which the result names; for a picture of any other sequence the"
-        " result is meaningless."
-    ]
+def grey_misfit(sequence: str, model: Model) -> str | None:
+    """Return why the result of a model would mean nothing for grey pictures of a sequence; None: it fits.
+
+    Args:
+        sequence: that the pictures show, as the user says; empty: not answered yet.
+        model: the chosen model.
+    """
+    taken = model.sequences[0] if len(model.sequences) == 1 else model.grey_sequence
+    if sequence in ("", taken) or not model.sequences:
+        return None
+    known = f"takes grey pictures for {sequence_title(taken)}" if taken else f"needs {' and '.join(_titles(model))}"
+    return (
+        f"The model {model.name} {known}, and these show {sequence_title(sequence)}. It was not trained on such"
+        " pictures, so its result would mean nothing."
+    )
 
 
 def _titles(model: Model) -> list[str]:
     return [sequence_title(name) for name in model.sequences]
 
 
+def show_one_sequence(files: Sequence[ChosenFile]) -> bool:
+    """Return whether pictures are grey, and hence show one sequence; judged by the first of them."""
+    return bool(files) and study_kind(files) == Kind.PICTURE and is_grey(files[0].content)
+
+
 def is_grey(content: bytes) -> bool:
-    """Return whether a picture holds one grey image, as one channel or as equal ones of red, green and blue."""
+    """Return whether a picture has one channel, or equal ones; a very large picture is judged by its header."""
     try:
         with Image.open(io.BytesIO(content)) as picture:
-            if picture.mode in _GREY_MODES:
-                return getattr(picture, "n_frames", 1) == 1
-            return picture.mode == "RGB" and len({channel.tobytes() for channel in picture.split()}) == 1
+            if getattr(picture, "n_frames", 1) > 1:
+                return False
+            if picture.mode in _GREY_MODES or picture.width * picture.height > _MOST_PIXELS:
+                return picture.mode in _GREY_MODES
+            red, green, blue = picture.convert("RGB").split()
+            return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return False  # the service says what is wrong with the file
 

@@ -233,9 +233,8 @@ def test_the_limits_of_a_model_of_simulated_patients_leave_out_its_licence(volum
 def test_the_outlines_of_several_classes_are_explained(volume_document: Make, study: Any) -> None:
     technique = {**volume_document()["technique"], "labels": "brats-met-2023"}
     report = report_of(volume_document(technique=technique), volume_pixels(study), key_images=1)
-    assert "Outlines: non-enhancing core or necrosis light blue, oedema yellow, enhancing tumour red." in words_of(
-        report
-    )
+    outlines = "Outlines: non-enhancing core or necrosis light blue, oedema yellow, enhancing tumour orange-red."
+    assert outlines in words_of(report)
     assert "Outlines:" not in words_of(report_of(volume_document(), volume_pixels(study), key_images=1))
     assert "Outlines:" not in words_of(replace(report, lesions=()))
 
@@ -357,9 +356,10 @@ def test_what_puts_the_result_in_doubt_stands_before_it(volume_document: Make, l
     lines = words_of(report).splitlines()
     doubts = lines[1:3]
     assert [line.lower() for line in doubts] == [f"{text}.".lower() for text in (ON_A_VOLUME, grey)]
-    assert lines[3].startswith("No lesion found" if lesions == [] else "1 lesion found, and 1 speck")
+    assert lines[3] == "1 further warning: see the section Warnings."
+    assert lines[4].startswith("No lesion found" if lesions == [] else "1 lesion found, and 1 speck")
     page = study_html(report)
-    assert page.index(doubts[1]) < page.index(lines[3]) < page.index(f"<li>{plain}</li>")
+    assert page.index(doubts[1]) < page.index(lines[4]) < page.index(f"<li>{plain}</li>")
 
 
 def test_regions_that_overlap_in_neighbouring_pictures_are_said_to_be_one_lesion(picture_document: Make) -> None:

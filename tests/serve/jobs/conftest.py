@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +17,13 @@ from PIL import Image
 from metseg.schemas import Kind
 
 if TYPE_CHECKING:
-    from metseg.serve.storage.db_models import StudyRecord
-    from metseg.serve.storage.job_repository import Store
+    from metseg.serve.jobs.phases.job import Job
 
 #: A voxel above this is lesion to the models here.
 BRIGHT = 200.0
+
+#: The study of `make_job`.
+STUDY_ID = "0123456789abcdef0123456789abcdef"
 
 #: Stands in the headers of the images here; it must be found nowhere else.
 PATIENT = "ROTHSCHWANZ^ALBERTA"
@@ -134,6 +130,42 @@ def picture_files(tmp_path: Path) -> Callable[[int], list[File]]:
 
 
 @pytest.fixture
+def make_job(tmp_path: Path, home: Path) -> Callable[..., Job]:
+    """Return a function that makes a job of files, in a folder of its own."""
+
+    from metseg.schemas import Options
+    from metseg.serve.jobs.phases.job import Job, JobCache, artifacts_in
+    from metseg.serve.jobs.phases.model_cache import Models
+    from metseg.serve.storage.folders import StudyFolder
+    from metseg.serve.storage.job_repository import WorkInput
+
+    def make(files: Sequence[File], model: str, **options: object) -> Job:
+        folder = StudyFolder(tmp_path / "study")
+        folder.inputs.mkdir(parents=True)
+        folder.work.mkdir()
+        uploads = []
+        for number, file in enumerate(files, start=1):
+            path = folder.inputs / f"{number:04d}{file.ending}"
+            shutil.copyfile(file.path, path)
+            size = path.stat().st_size
+            uploads.append(
+                WorkInput(path, number, file.kind, file.sequence, size, file.sha256, reason=f"reason {number}")
+            )
+        return Job(
+            STUDY_ID,
+            folder,
+            tuple(uploads),
+            model,
+            Options.model_validate(options),
+            Models(kept=2, device="cpu"),
+            JobCache(),
+            artifacts_in(folder.artifacts),
+        )
+
+    return make
+
+
+@pytest.fixture
 def long_files(tmp_path: Path) -> list[File]:
     """Return a study that takes ``bright-two`` a second or more: a thousand windows, one lesion of 8000 voxels."""
     folder = tmp_path / "long"
@@ -175,115 +207,3 @@ def accept(home: Path) -> Iterator[Callable[..., str]]:
 
     yield make
     database.close()
-
-
-#: How long anything may take that a test waits for; a machine that runs all tests at once is slow.
-PATIENCE_S = 240.0
-
-#: Settings under which a dead worker is missed soon.
-IMPATIENT = {"METSEG_POLL_S": "0.1", "METSEG_HEARTBEAT_S": "1", "METSEG_DEAD_AFTER_S": "6", "METSEG_WORKER_NICE": "0"}
-
-
-class Fleet:
-    """Worker processes, and the records that they write to.
-
-    Args:
-        home: of the service.
-        store: the records.
-    """
-
-    def __init__(self, home: Path, store: Store) -> None:
-        self.home = home
-        self.store = store
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-        self.log = home.parent / "workers.log"
-
-    def start(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
-        """Start a worker; what it says is added to the log."""
-        command = [sys.executable, "-m", "metseg", "worker", "--name", name, "--threads", "1"]
-        with self.log.open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                command, env={**os.environ, **IMPATIENT, **environment}, stdout=log, stderr=log
-            )
-        return self.processes[name]
-
-    def kill(self, name: str) -> None:
-        """Kill a worker as nothing in it can prevent or notice."""
-        self.processes[name].kill()
-        assert self.processes.pop(name).wait(PATIENCE_S) == -signal.SIGKILL
-
-    def end(self, name: str) -> int:
-        """Ask a worker to end, and return what it ends with."""
-        process = self.processes.pop(name)
-        process.terminate()
-        return process.wait(PATIENCE_S)
-
-    def kill_all(self) -> None:
-        for process in self.processes.values():
-            process.kill()
-            process.wait()
-
-    def wait_for(self, condition: Callable[[], object], what: str) -> None:
-        """Wait until something holds; a worker that ends meanwhile fails the test at once."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not condition():
-            ended = [name for name, process in self.processes.items() if process.poll() is not None]
-            assert not ended, f"{ended} ended while waiting: {what}\n{self.said()}"
-            assert time.monotonic() < deadline, f"waited too long: {what}\n{self.said()}"
-            time.sleep(0.005)
-
-    def wait_until_over(self, studies: Sequence[str]) -> None:
-        """Wait until every study has ended."""
-        self.wait_for(lambda: all(study.state.is_final for study in self.records(studies)), "all studies have ended")
-
-    def records(self, studies: Sequence[str]) -> list[StudyRecord]:
-        """Return studies as they are now, in the order of their ids."""
-        import sqlalchemy as sa
-
-        from metseg.schemas import State
-        from metseg.serve.storage.db_models import StudyRecord
-
-        query = sa.select(StudyRecord).where(StudyRecord.id.in_(studies)).order_by(StudyRecord.id)
-        with self.store.database.read() as session:
-            found = list(session.scalars(query))
-            for study in found:
-                study.state = State(study.state)
-                session.expunge(study)
-        assert len(found) == len(set(studies)), "a study is lost"
-        return found
-
-    def endings(self) -> Counter[tuple[str, str]]:
-        """Return how often the audit log says of each study that it ended, and how."""
-        import sqlalchemy as sa
-
-        from metseg.serve.storage.db_models import AuditRecord
-
-        ends = ("study.done", "study.failed", "study.cancelled")
-        query = sa.select(AuditRecord.study_id, AuditRecord.action).where(AuditRecord.action.in_(ends))
-        with self.store.database.read() as session:
-            return Counter((str(study), action) for study, action in session.execute(query))
-
-    def said(self) -> str:
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
-
-
-@pytest.fixture
-def make_fleet(home: Path) -> Iterator[Callable[[], Fleet]]:
-    """Return a function that makes a fleet on the database that the settings name now; no process outlives its test."""
-    from metseg.serve.settings import load_settings
-    from metseg.serve.storage.database import open_database
-    from metseg.serve.storage.folders import Folders
-    from metseg.serve.storage.job_repository import Store
-
-    made: list[Fleet] = []
-
-    def make() -> Fleet:
-        settings = load_settings()
-        Folders(settings.home).make()
-        made.append(Fleet(home, Store(open_database(settings), settings)))
-        return made[-1]
-
-    yield make
-    for fleet in made:
-        fleet.kill_all()
-        fleet.store.database.close()

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,50 +27,18 @@ from metseg.inference.outputs.case_document import CaseReport
 from metseg.labels import LABEL_SCHEMES
 from metseg.lesion import Lesion
 from metseg.preprocess.prepared_case import Record
-from metseg.schemas import Facts, Options, Phase
+from metseg.schemas import Facts, Phase
 from metseg.serve.jobs.attempts import noted
 from metseg.serve.jobs.phases import phase_table as phases_module
 from metseg.serve.jobs.phases import predict_phase, preprocess_phase
 from metseg.serve.jobs.phases.intermediates import anonymous, load_case, save_case
-from metseg.serve.jobs.phases.job import Job, JobCache, Outcome, artifacts_in
+from metseg.serve.jobs.phases.job import Job, JobCache, Outcome
 from metseg.serve.jobs.phases.model_cache import Models
 from metseg.serve.jobs.phases.phase_table import PHASES, run_phase
-from metseg.serve.storage.folders import StudyFolder
-from metseg.serve.storage.job_repository import WorkInput
 from metseg.ui.viewer.lesion_table import place_words
 from metseg.volume import Case, Volume
 
 STUDY = "0123456789abcdef0123456789abcdef"
-
-
-@pytest.fixture
-def make_job(tmp_path: Path, home: Path) -> Callable[..., Job]:
-    """Return a function that makes a job of files, in a folder of its own."""
-
-    def make(files: Sequence[Any], model: str, **options: object) -> Job:
-        folder = StudyFolder(tmp_path / "study")
-        folder.inputs.mkdir(parents=True)
-        folder.work.mkdir()
-        uploads = []
-        for number, file in enumerate(files, start=1):
-            path = folder.inputs / f"{number:04d}{file.ending}"
-            shutil.copyfile(file.path, path)
-            size = path.stat().st_size
-            uploads.append(
-                WorkInput(path, number, file.kind, file.sequence, size, file.sha256, reason=f"reason {number}")
-            )
-        return Job(
-            STUDY,
-            folder,
-            tuple(uploads),
-            model,
-            Options.model_validate(options),
-            Models(kept=2, device="cpu"),
-            JobCache(),
-            artifacts_in(folder.artifacts),
-        )
-
-    return make
 
 
 def run_all(job: Job, *, anew: bool = False) -> dict[Phase, Outcome]:

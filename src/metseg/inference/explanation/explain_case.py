@@ -74,10 +74,9 @@ class CaseExplainer:
     """
 
     def __init__(self, bundle: Bundle, *, layer: str | None = None) -> None:
-        self._recipe = bundle.recipe
-        self._predictor = Predictor.from_bundle(bundle, device="cpu")
+        self._bundle, self._recipe = bundle, bundle.recipe
         self._explainer = Explainer(
-            bundle.networks, outputs_of(bundle.recipe), threshold=self._predictor.part.threshold, layer=layer
+            bundle.networks, outputs_of(bundle.recipe), threshold=bundle.recipe.predict.threshold, layer=layer
         )
 
     def __call__(self, case: Case, *, on_share: OnShare = no_progress) -> Explanation:
@@ -89,22 +88,29 @@ class CaseExplainer:
         Raises:
             InputError: as `metseg.inference.network_predictor.NetworkPredictor`.
         """
-        case = self._predictor.with_brain_mask(case)
-        prepared = self._predictor.prepare(case)
-        labels, probability = self._predictor.segment(case, prepared)
-        prediction = self._predictor.measure(
-            case, labels, probability, warnings=prepared.warnings, records=prepared.records
-        )
+        predictor = Predictor.from_bundle(self._bundle, device="cpu")
+        case = predictor.with_brain_mask(case)
+        prepared = predictor.prepare(case)
+        labels, probability = predictor.segment(case, prepared)
+        prediction = predictor.measure(case, labels, probability, warnings=prepared.warnings, records=prepared.records)
+        maps = self.maps(prepared, on_share=on_share)
+        titles = {GRAD_CAM: CAM_TITLE}
+        titles |= {f"attention-{level}": GATE_TITLE.format(level=level) for level in range(1, len(maps))}
+        return Explanation(prediction, maps, titles, self._explainer.layer)
+
+    def maps(self, prepared: Prepared, *, on_share: OnShare = no_progress) -> dict[str, Map]:
+        """Return the maps of a prepared case on its own grid: `GRAD_CAM`, then ``attention-1`` for the finest gate.
+
+        Args:
+            prepared: from the predictor of the bundle.
+            on_share: called with the share of the maps that is done, 0 to 1.
+        """
         draw = self._slices if self._recipe.data.dimensions == 2 else self._windows
         found = draw(prepared, on_share)
         cam, *gates = (np.asarray(restore(one[None], prepared.records)[0], dtype=np.float32) for one in found)
         largest = float(cam.max(initial=0))
-        maps = {GRAD_CAM: cam / largest if largest > 0 else cam}
-        titles = {GRAD_CAM: CAM_TITLE}
-        for level, gate in enumerate(gates, start=1):
-            maps[f"attention-{level}"] = np.clip(gate, 0, 1)
-            titles[f"attention-{level}"] = GATE_TITLE.format(level=level)
-        return Explanation(prediction, maps, titles, self._explainer.layer)
+        gate_maps = {f"attention-{level}": np.clip(gate, 0, 1) for level, gate in enumerate(gates, start=1)}
+        return {GRAD_CAM: cam / largest if largest > 0 else cam, **gate_maps}
 
     def _slices(self, prepared: Prepared, on_share: OnShare) -> Map:
         """Return (maps, X, Y, Z) of a stack or volume, slice by slice; slices of air are left out."""
@@ -120,7 +126,7 @@ class CaseExplainer:
     def _windows(self, prepared: Prepared, on_share: OnShare) -> Map:
         """Return (maps, X, Y, Z) of a volume; where windows overlap, their maps are averaged as probabilities are."""
         found = np.zeros((1 + self._explainer.gates, *prepared.grid), dtype=np.float32)
-        part = self._predictor.part
+        part = self._recipe.predict
 
         def explained(window: Tensor) -> Tensor:
             return self._explainer(window)

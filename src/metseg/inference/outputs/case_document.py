@@ -201,7 +201,6 @@ class CaseReport:
 
     def document(self) -> dict[str, Any]:
         """Return what ``<case>.json`` holds, as JSON; lesions are numbered by size."""
-        grade = self._graded.grade()
         return {
             "case": self.case_id,
             "notice": NOTICE,
@@ -216,7 +215,7 @@ class CaseReport:
             **({"clinical": self.clinical} if self.clinical else {}),
             "technique": self.technique,
             "headline": self.headline().model_dump(mode="json"),
-            **({} if grade is None else {"grade": grade.model_dump(mode="json")}),
+            **self._graded.document(),
             "lesions": [lesion.model_dump(mode="json") for lesion in self.table()],
             "timings_s": self.timings_s,
             "warnings": self.warnings,

@@ -99,10 +99,7 @@ def _grey(
     """Return grey images as channels of the sequence that they are taken for."""
     if grey.sequence is None:
         raise _wrong_count(1, channels, where, from_colours=grey.from_colours)
-    note = (
-        f"the picture is grey and holds one sequence: it was taken for {grey.sequence}, which this model was trained to"
-        f" see in place of the others; {MEANINGLESS_OTHERWISE}"
-    )
+    note = f"the picture is grey and shows one sequence, which was taken for {grey.sequence}; {MEANINGLESS_OTHERWISE}"
     return (grey.sequence,), [picture[..., :1] for picture in pictures], (note,)
 
 

@@ -109,7 +109,7 @@ def apply(case: Case, options: Options, *, reference: str) -> tuple[Case, Record
             moved = _move(volume, compared, options)
             _require_fit(moved, options, what=f"{name} and {reference}", where=case.case_id)
             details[name] = _figures(moved)
-            warnings.append(f"align: {name} {_sentence(moved)}")
+            warnings.append(_sentence(moved, name, reference))
         else:
             moved = Moved(exact, np.eye(4))
         images[name] = Volume(moved.volume.data, target.affine)
@@ -278,16 +278,13 @@ def _figures(moved: Moved) -> dict[str, Any]:
     }
 
 
-def _sentence(moved: Moved) -> str:
+def _sentence(moved: Moved, name: str, reference: str) -> str:
+    """Return how an image was moved, for readers of the result; the record has the figures of the fit."""
     if moved.before is None or moved.after is None:
-        return "was resampled to the reference's grid; the fit is unknown, because not both images show a head"
+        return f"{name} was placed on {reference}; how well it fits is unknown, because not both show a head"
     degrees, shift_mm = _motion(moved)
-    by = f"{shift_mm:.1f} mm and {degrees:.1f} degrees" if degrees or shift_mm else "the scanner's coordinates alone"
-    return (
-        f"was aligned to the reference by {by}: normalised mutual information "
-        f"{moved.before.mutual_information:.3f} before, {moved.after.mutual_information:.3f} after; heads overlap by "
-        f"{moved.after.head_overlap:.2f}"
-    )
+    by = f"moved by {shift_mm:.1f} mm and {degrees:.1f}° to fit" if degrees or shift_mm else "placed on"
+    return f"{name} was {by} {reference}; the heads overlap by {100 * moved.after.head_overlap:.0f} %"
 
 
 def describe(record: Details) -> str:

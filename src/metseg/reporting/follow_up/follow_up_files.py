@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from metseg.follow_up_document import follow_up_csv
 from metseg.longitudinal.follow_up import FollowUp
-from metseg.longitudinal.follow_up_document import follow_up_csv
 from metseg.reporting.follow_up.follow_up_page import follow_up_page
 from metseg.reporting.study.formats import write_page
 from metseg.reporting.study.pdf_writer import DEFAULT_PAPER, Paper

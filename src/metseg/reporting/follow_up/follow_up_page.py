@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
+from metseg.follow_up_document import FollowUpDocument
 from metseg.longitudinal.change_text import LesionChange, change_sentence, changes_at
 from metseg.longitudinal.follow_up import FollowUp
-from metseg.longitudinal.follow_up_document import FollowUpDocument
 from metseg.reporting.follow_up.follow_up_tables import (
     change_table,
     lesion_time_table,
@@ -44,13 +44,15 @@ LIMITS = (
 )
 
 
-def follow_up_page(follow_up: FollowUp, made_on: date) -> Page:
+def follow_up_page(follow_up: FollowUp, made_on: date, pictures: Mapping[int, KeyImage] | None = None) -> Page:
     """Return the complete report as a page.
 
     Args:
         follow_up: the patient.
         made_on: date of the report.
+        pictures: from `changed_lesion_pictures`; None: they are drawn now.
     """
+    shown = changed_lesion_pictures(follow_up) if pictures is None else pictures
     document = follow_up.document
     names = [timepoint.name for timepoint in document.timepoints]
     changes = changes_at(document.lesions, names[-1])
@@ -63,7 +65,7 @@ def follow_up_page(follow_up: FollowUp, made_on: date) -> Page:
         footer=(f"Patient {document.patient}", f"{names[0]} to {names[-1]}", f"report {digest}"),
         sections=(
             _changes(document, changes),
-            Section("Changed lesions at both examinations", key_images=_pictures(follow_up, changes)),
+            Section("Changed lesions at both examinations", key_images=tuple(shown.values())),
             _response(document),
             Section("All lesions over time", tables=(lesion_time_table(document), totals_table(document))),
             _examinations(document),
@@ -84,13 +86,18 @@ def _changes(document: FollowUpDocument, changes: Sequence[LesionChange]) -> Sec
     )
 
 
-def _pictures(follow_up: FollowUp, changes: Sequence[LesionChange]) -> tuple[KeyImage, ...]:
-    """Return the pictures of the lesions that changed; of the largest one if none did."""
+def changed_lesion_pictures(follow_up: FollowUp) -> dict[int, KeyImage]:
+    """Return pictures of the lesions that changed at the last examination, the most important first, by their numbers.
+
+    If none changed, the largest lesion is shown.
+    """
     last = len(follow_up.timepoints) - 1
-    shown = [change for change in changes if change.kind != "unchanged"][:SHOWN_CHANGES] or list(changes[:1])
-    return tuple(
-        side_by_side(follow_up, change.lesion.id, last - 1, last, title=change_sentence(change)) for change in shown
-    )
+    changes = changes_at(follow_up.document.lesions, follow_up.timepoints[last].name)
+    shown = [change for change in changes if change.kind != "unchanged"][:SHOWN_CHANGES] or changes[:1]
+    return {
+        change.lesion.id: side_by_side(follow_up, change.lesion.id, last - 1, last, title=change_sentence(change))
+        for change in shown
+    }
 
 
 def _response(document: FollowUpDocument) -> Section:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metseg.longitudinal.change_text import LesionChange
-from metseg.longitudinal.follow_up_document import (
+from metseg.follow_up_document import (
     FollowUpDocument,
     LesionRecord,
     ResponseRecord,
     TimepointRecord,
 )
+from metseg.longitudinal.change_text import LesionChange
 from metseg.reporting.study.number_format import millilitres, millimetres, product
 from metseg.reporting.study.page_parts import Column, Table
 

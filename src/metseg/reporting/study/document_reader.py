@@ -11,7 +11,7 @@ import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from metseg.errors import GeometryError, InputError
-from metseg.grading.case_grade import CaseGrade
+from metseg.grade_record import CaseGrade
 from metseg.headline import Headline, headline_of
 from metseg.lesion import Count, Finite, Lesion, Size
 from metseg.measure import MM3_PER_ML, voxel_volume_mm3
@@ -89,6 +89,7 @@ class Document(_Part):
     technique: TechniqueFacts = TechniqueFacts()
     headline: Headline | None = None
     grade: CaseGrade | None = None
+    no_grade: str = ""
     lesions: tuple[Lesion, ...] = ()
     warnings: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any, Literal
 
-from metseg.grading.case_grade import CaseGrade
+from metseg.grade_record import CaseGrade
 from metseg.headline import Headline
 from metseg.lesion import Lesion, Point
 

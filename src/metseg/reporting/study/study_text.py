@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metseg.grading.case_grade import GradeReason
+from metseg.grade_record import GradeReason
 from metseg.inference.input_fit import misfit_warnings
 from metseg.lesion import Lesion
 from metseg.message_text import pluralize
@@ -70,11 +70,19 @@ def _result(report: StudyReport) -> Section:
     return Section(
         "Result",
         opening=headline.fitness,
-        doubts=tuple(map(sentence, misfit_warnings(report.warnings))),
+        doubts=_doubts(report),
         lead=lead if report.lesions else (headline.finding, NOT_EXCLUDED),
         figures=tuple((figure.text, figure.name) for figure in headline.figures),
         caution=caution,
     )
+
+
+def _doubts(report: StudyReport) -> tuple[str, ...]:
+    """Return the warnings by which the model's scores do not hold, and how many others there are further below."""
+    misfits = misfit_warnings(report.warnings)
+    others = len(report.warnings) - len(misfits)
+    more = f"{pluralize(others, 'further warning' if misfits else 'warning')}: see the section Warnings."
+    return (*map(sentence, misfits), *([more] if others else []))
 
 
 def _largest(report: StudyReport) -> str:

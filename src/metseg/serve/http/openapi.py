@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from metseg.follow_up_schemas import NewFollowUp
+from metseg.pacs_schemas import PacsFetch, PacsSearch, PacsSend
 from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, PROBLEM_MEDIA_TYPE, SEQUENCES, Problem, StudyChange
-from metseg.serve.http.openapi_examples import ANSWER, EDITS, PROBLEM_DETAILS
+from metseg.serve.http.openapi_examples import ANSWER, EDITS, EXAMINATIONS, PROBLEM_DETAILS
 from metseg.serve.http.problem_details import STATUS, TITLES, make_problem
 from metseg.version_schemas import MAX_AUTHOR, MAX_NOTE, NewVersion
 
@@ -66,7 +68,7 @@ def complete(app: FastAPI) -> None:
             document = make()
             schemas = document.setdefault("components", {}).setdefault("schemas", {})
             # The bodies of these are not read by the framework, which does not know them therefore.
-            for model in (Problem, NewVersion, StudyChange):
+            for model in (Problem, NewVersion, StudyChange, NewFollowUp, PacsSearch, PacsFetch, PacsSend):
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas |= {name: part for name, part in schema.pop("$defs", {}).items() if name not in schemas}
                 schemas[model.__name__] = schema
@@ -169,6 +171,16 @@ STUDY_BODY: Final[dict[str, Any]] = {
                             "description": "Assigns a DICOM series to a sequence, such as `t1c=3`, or leaves it out: "
                             "`t1c=none`.",
                         },
+                        "uncertainty": {
+                            "type": "boolean",
+                            "description": "Measure how far the predictions of mirror images and folds differ: a map "
+                            "and a range of each lesion's size. `predictions` of the model must be 2 or more.",
+                        },
+                        "explanation": {
+                            "type": "boolean",
+                            "description": "Make a map of Grad-CAM: where the features of the network raised the score "
+                            "of the predicted lesions.",
+                        },
                         "label": {
                             "type": "string",
                             "maxLength": LABEL_CHARACTERS,
@@ -195,6 +207,16 @@ LABEL_BODY: Final[dict[str, Any]] = {
         },
     }
 }
+
+
+def json_body(schema: str, example: Any) -> dict[str, Any]:
+    """Return the documentation of a body that is read as a stream: the name of its schema, and an example."""
+    content = {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+#: Body of `POST /follow-ups`.
+FOLLOW_UP_BODY: Final = json_body("NewFollowUp", EXAMINATIONS)
 
 #: Body of `POST /studies/{id}/versions`.
 VERSION_BODY: Final[dict[str, Any]] = {

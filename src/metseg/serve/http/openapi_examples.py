@@ -70,7 +70,14 @@ STUDY: Final[dict[str, Any]] = {
     "updated_at": _MOMENT,
     "finished_at": _MOMENT,
     "expires_at": "2025-04-13T09:26:53Z",
-    "options": {"model": "mets-t1c", "stack": False, "allow_gaps": False, "series": {}},
+    "options": {
+        "model": "mets-t1c",
+        "stack": False,
+        "allow_gaps": False,
+        "series": {},
+        "uncertainty": False,
+        "explanation": False,
+    },
     "inputs": [{"number": 1, "kind": "nifti", "sequence": "t1c", "bytes": 9437184, "sha256": _SHA256}],
     "facts": {
         "model": "mets-t1c",
@@ -255,6 +262,88 @@ CORRECTED: Final[dict[str, Any]] = {
     "notice": "Research use only: not a medical device.",
 }
 
+_EARLIER_STUDY: Final = "0c4d5e6f7a8b49c0d1e2f3a4b5c6d7e8"
+_FOLLOW_UP_ID: Final = "7d9f2c4b6a8e40f1a3c5e7092b4d6f81"
+
+#: Body of a follow-up.
+EXAMINATIONS: Final[dict[str, Any]] = {
+    "examinations": [
+        {"study": _EARLIER_STUDY, "day": "2024-12-16"},
+        {"study": STUDY_ID, "day": "2025-03-14", "steroids": "stable", "clinical": "stable"},
+    ],
+    "label": "Patient 7",
+}
+
+_FOLLOW_UP_SUMMARY: Final[dict[str, Any]] = {
+    "id": _FOLLOW_UP_ID,
+    "label": "Patient 7",
+    "created_at": _MOMENT,
+    "expires_at": None,
+    "examinations": [
+        {"study": _EARLIER_STUDY, "version": 0, "name": "2024-12-16", "day": "2024-12-16"},
+        {"study": STUDY_ID, "version": 1, "name": "2025-03-14", "day": "2025-03-14"},
+    ],
+    "headline": ["From 2024-12-16 to 2025-03-14: 1 lesion larger.", "RANO-BM: SD (stable disease)."],
+}
+FOLLOW_UPS: Final[dict[str, Any]] = {"follow_ups": [_FOLLOW_UP_SUMMARY], "next": None}
+FOLLOW_UP: Final[dict[str, Any]] = {
+    **_FOLLOW_UP_SUMMARY,
+    "changes": [
+        {
+            "lesion": 1,
+            "kind": "larger",
+            "sentence": "Lesion 1 is larger: volume +31 % (error -4 to +4 %), longest axial diameter +1.2 mm (error "
+            "-0.9 to +0.9 mm); now 0.81 mL, 12.1 mm.",
+            "picture": "lesion-1.png",
+        }
+    ],
+    "document": {
+        "metseg": "0.2.0",
+        "notice": "Research use only: not a medical device.",
+        "patient": "Patient 7",
+        "doubts": [],
+        "headline": _FOLLOW_UP_SUMMARY["headline"],
+        "scheme": "binary",
+        "timepoints": [],
+        "lesions": [],
+        "error_source": "The error of measurement is that of the voxel grid alone.",
+        "targets": [1],
+        "baseline_sum_mm": 10.9,
+        "baseline_sum_ml": 0.62,
+        "response": [],
+        "sources": {"criteria": "RANO-BM (Lin et al. 2015, doi:10.1016/S1470-2045(15)70057-4)"},
+    },
+    "artifacts": [
+        {
+            "name": "report.pdf",
+            "media_type": "application/pdf",
+            "bytes": 183211,
+            "sha256": _SHA256,
+            "url": f"/follow-ups/{_FOLLOW_UP_ID}/artifacts/report.pdf",
+        }
+    ],
+    "notice": "Research use only: not a medical device.",
+}
+
+PACS_SEARCH: Final[dict[str, Any]] = {"patient_name": "Doe*", "dates": "20260101-20260131", "modality": "MR"}
+PACS_STUDIES: Final[dict[str, Any]] = {
+    "studies": [
+        {
+            "study_uid": "1.2.840.99999.1",
+            "date": "20260114",
+            "patient_id": "4711",
+            "patient_name": "Doe^Jane",
+            "description": "MR brain with contrast",
+            "accession": "A17",
+            "modalities": ["MR"],
+            "instances": 620,
+        }
+    ],
+    "truncated": False,
+}
+PACS_FETCH: Final[dict[str, Any]] = {"study_uid": "1.2.840.99999.1", "label": "Visit 2"}
+PACS_SENT: Final[dict[str, Any]] = {"stored": ["seg.dcm", "sr.dcm"], "present": [], "failed": []}
+
 #: Example of the detail of each problem.
 PROBLEM_DETAILS: Final[dict[str, str]] = {
     "request.url": "a URL or a path is given",
@@ -275,6 +364,7 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "usage.lesion": "the parent version has no such lesion, or an earlier edit removed it (expected 1, 2, got 3)",
     "usage.point": "the point is outside of the image (expected voxels from 0 to 181, 217, 181, got 12, 300, 4)",
     "usage.unknown_name": "the model has no such class (expected lesion)",
+    "usage.uncertainty": "the uncertainty needs several predictions, and this model makes one",
     "request.too_large": "the upload is too large (expected at most 2048 MiB)",
     "request.media_type": "the media type of the body is not supported",
     "request.invalid": "query.limit: Input should be less than or equal to 200",
@@ -291,6 +381,19 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "input.region_size": "the region at this point is too large (expected at most 10000 voxels)",
     "input.mask_grid": "the mask is not on the grid of the result (got shapes (182, 218, 182) and (91, 109, 91))",
     "input.labels": "unknown label 7 (expected (0, 1))",
+    "input.no_affine": (
+        "an examination without positions in space cannot be followed (expected volumes with an affine, got pictures)"
+    ),
+    "input.label_schemes": "the masks of a patient have different label schemes (got binary, brats-met-2023)",
+    "usage.dates": "the examinations are not in the order of their dates (got 2025-03-14, 2024-12-16)",
+    "usage.clinical_inputs": (
+        "steroids is needed for every examination after the first, or for none (expected 2 values, got 1)"
+    ),
+    "input.no_images": "the study has no images of this modality (expected MR)",
+    "usage.date": "not a date or range of dates (expected YYYYMMDD, YYYYMMDD-YYYYMMDD, YYYYMMDD- or -YYYYMMDD)",
+    "pacs.unreachable": "the PACS does not answer (got no connection)",
+    "pacs.not_found": "the PACS has no study with this UID",
+    "pacs.refused": "the PACS refused C-FIND with status 0xA700",
     "service.busy": "the queue is full",
     "service.predictor": "the picture took too long",
     "service.no_model": "no model for pictures is installed",

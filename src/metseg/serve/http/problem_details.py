@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from metseg.errors import BundleError, InputError, LockedError, MetsegError, ResourceError, UsageError
+from metseg.pacs.pacs_errors import PacsError
 from metseg.schemas import Failure, Phase, Problem
 
 #: Status by code; other codes have the status of their error class.
@@ -54,6 +55,14 @@ STATUS: Final[Mapping[str, int]] = {
     "resources.database": 503,
     "resources.time": 503,
     "resources.disk": 507,
+    # errors of the PACS
+    "pacs.not_found": 404,
+    "pacs.absent": 404,
+    "pacs.unreachable": 503,
+    "pacs.timeout": 503,
+    "pacs.busy": 503,
+    "pacs.interrupted": 503,
+    "usage.missing_extra": 503,
     "usage.unknown_name": 422,
     "licence.not_accepted": 403,
     "internal": 500,
@@ -68,6 +77,7 @@ CLASS_STATUS: Final[tuple[tuple[type[MetsegError], int], ...]] = (
     (BundleError, 503),
     (ResourceError, 507),
     (LockedError, 409),
+    (PacsError, 502),
     (MetsegError, 500),
 )
 
@@ -87,6 +97,7 @@ TITLES: Final[Mapping[int, str]] = {
     422: "The data cannot be used",
     429: "Too many requests",
     500: "Internal error",
+    502: "The PACS did not do this",
     503: "The service is not available for this now",
     507: "The service has no disk space left",
 }

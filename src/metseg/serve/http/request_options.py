@@ -11,8 +11,8 @@ from metseg.schemas import LABEL_CHARACTERS, Options, StudyChange
 from metseg.serve.http.problem_details import Refused
 from metseg.volume import canonical_modality
 
-_ONCE: Final = ("model", "stack", "allow_gaps")
-_BOOLEANS: Final = ("stack", "allow_gaps")
+_BOOLEANS: Final = ("stack", "allow_gaps", "uncertainty", "explanation")
+_ONCE: Final = ("model", *_BOOLEANS)
 _SERIES: Final = "series"
 _LABEL: Final = "label"
 
@@ -24,7 +24,7 @@ def options_of(fields: Mapping[str, Sequence[str]]) -> Options:
         Refused: ``request.invalid``; the message does not quote the request.
 
     >>> options_of({"model": ["lgg-flair"], "stack": ["true"], "series": ["t1ce=3"]})
-    Options(model='lgg-flair', stack=True, allow_gaps=False, series={'t1c': '3'})
+    Options(model='lgg-flair', stack=True, allow_gaps=False, series={'t1c': '3'}, uncertainty=False, explanation=False)
     """
     raw: dict[str, Any] = {}
     for name, values in fields.items():

@@ -170,7 +170,7 @@ class PhaseRunner:
     def _over(self, study_id: str) -> str:
         """Remove the data of an ended study that is no longer needed from memory and disk."""
         self._cache.clear()
-        discard_scratch(self._store.folders, study_id, inputs=self._store.settings.discard_inputs)
+        discard_scratch(self._store.folders, study_id, self._store.settings)
         return OVER
 
     def _job(self, work: Work, phase: Phase, hold: Claim) -> Job:

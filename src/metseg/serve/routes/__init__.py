@@ -1,7 +1,16 @@
 """Routes of the API. Each checks access, calls one function and returns its result."""
 
-from metseg.serve.routes import artifacts, models, operations, predict, studies, versions
+from metseg.serve.routes import artifacts, follow_ups, models, operations, pacs, predict, studies, versions
 
-ROUTERS = (predict.router, studies.router, artifacts.router, versions.router, models.router, operations.router)
+ROUTERS = (
+    predict.router,
+    studies.router,
+    artifacts.router,
+    versions.router,
+    follow_ups.router,
+    pacs.router,
+    models.router,
+    operations.router,
+)
 
 __all__ = ["ROUTERS"]

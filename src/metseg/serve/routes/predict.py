@@ -104,7 +104,7 @@ def _ask(service: Service, upload: Upload, form: Form, query: QueryOptions) -> A
             cure="for a picture of them, send Accept: image/png; view=probability without the field",
         )
     options = options_of(upload.fields)
-    if options.stack or options.allow_gaps or options.series:
+    if options.model_dump(exclude={"model"}, exclude_defaults=True):
         raise Refused(
             "request.invalid",
             "a field is only for studies",

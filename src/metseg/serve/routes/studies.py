@@ -11,7 +11,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
-from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, SEQUENCES, Kind, State, Study, StudyChange, StudyList
+from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, SEQUENCES, Kind, Options, State, Study, StudyChange, StudyList
 from metseg.serve.http.dependencies import Reading, Svc, Writing
 from metseg.serve.http.multipart import ReceivedFile, Upload
 from metseg.serve.http.openapi import LABEL_BODY, STUDY_BODY, UPLOADS, header, problems
@@ -22,7 +22,7 @@ from metseg.serve.http.serializers import THUMBNAIL, study_of, summary_of
 from metseg.serve.http.upload_traits import traits_of_upload
 from metseg.serve.http.upload_validation import check_file, require_brain_mask, study_kind
 from metseg.serve.http.uploads import read_json, receiving
-from metseg.serve.model_registry import USES, VOLUMES, model_for
+from metseg.serve.model_registry import USES, VOLUMES, model_for, require_several_predictions
 from metseg.serve.service_context import Service
 from metseg.serve.storage.api_keys import Principal
 from metseg.serve.storage.db_models import StudyRecord
@@ -95,6 +95,7 @@ def _example(value: Any, description: str, headers: dict[str, Any] | None = None
             "service.no_model",
             "input.no_fitting_model",
             "licence.not_accepted",
+            "usage.uncertainty",
         ),
     },
     openapi_extra=STUDY_BODY,
@@ -245,7 +246,31 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
     """Validate an upload and accept it as a study."""
     digest = upload.digest()  # before fields are taken out
     label = take_label(upload.fields)
-    options = options_of(upload.fields)
+    return accept_upload(service, who, upload, key, options_of(upload.fields), label, digest=digest)
+
+
+def accept_upload(
+    service: Service,
+    who: Principal,
+    upload: Upload,
+    key: str | None,
+    options: Options,
+    label: str,
+    *,
+    digest: str | None = None,
+) -> tuple[StudyRecord, bool]:
+    """Validate files and accept them as a study; return it, and whether an earlier request had created it.
+
+    Args:
+        service: the components.
+        who: the owner.
+        upload: the files.
+        key: idempotency key, if any.
+        options: of the study.
+        label: words of the user.
+        digest: hash of the request; None: that of the upload.
+    """
+    digest = digest or upload.digest()
     if not upload.files:
         raise Refused("request.invalid", "the form contains no file", where="the form", expected="files")
     checked = []
@@ -260,6 +285,8 @@ def _accept(service: Service, who: Principal, upload: Upload, key: str | None) -
     kind = study_kind(rest)
     traits = USES[VOLUMES] if options.model else traits_of_upload(kind, checked, options.series)
     choice = model_for(service.settings, traits, options.model)
+    if options.uncertainty:
+        require_several_predictions(choice.model)
     chosen = options.model_copy(update={"model": choice.model})
     new = NewStudy(upload.folder, kind, checked, chosen, digest, key, model_reason=choice.text, label=label)
     accepted = service.studies.accept(who, new)

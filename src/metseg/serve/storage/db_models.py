@@ -6,13 +6,14 @@ name given to their key.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Date,
     DateTime,
     Dialect,
     Enum,
@@ -200,6 +201,43 @@ class VersionRecord(Record):
     #: The fields ``grown``, ``table`` and ``comparison`` of `metseg.version_schemas.Version`.
     content: Mapped[dict[str, Any]]
     artifacts: Mapped[list[Any]] = mapped_column(JSON)
+
+
+class FollowUpRecord(Record):
+    """Finished studies of one patient, compared; it never changes. It goes with the first of its studies that goes."""
+
+    __tablename__ = "follow_ups"
+    __table_args__ = (Index("ix_follow_ups_owner_created_at", "owner", "created_at"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    owner: Mapped[str] = mapped_column(String(64))
+    #: Given by the user; never a patient's name.
+    label: Mapped[str] = mapped_column(String(60))
+    created_at: Mapped[datetime]
+    #: The fields of the same names of `metseg.follow_up_schemas.StoredFollowUp`.
+    headline: Mapped[list[str]]
+    changes: Mapped[list[Any]] = mapped_column(JSON)
+    artifacts: Mapped[list[Any]] = mapped_column(JSON)
+
+    examinations: Mapped[list[ExaminationRecord]] = relationship(
+        order_by="ExaminationRecord.place", cascade="all, delete-orphan"
+    )
+
+
+class ExaminationRecord(Record):
+    """An examination of a follow-up."""
+
+    __tablename__ = "follow_up_examinations"
+    __table_args__ = (Index("ix_follow_up_examinations_study_id", "study_id"),)
+
+    follow_up_id: Mapped[str] = mapped_column(ForeignKey("follow_ups.id", ondelete="CASCADE"), primary_key=True)
+    place: Mapped[int] = mapped_column(primary_key=True)
+    study_id: Mapped[str] = mapped_column(ForeignKey("studies.id", ondelete="CASCADE"))
+    version: Mapped[int]
+    name: Mapped[str] = mapped_column(String(80))
+    day: Mapped[date | None] = mapped_column(Date)
+
+    study: Mapped[StudyRecord] = relationship()
 
 
 class WorkerRecord(Record):

@@ -5,13 +5,16 @@ studies/<ab>/<study id>/
     inputs/0001.nii.gz ...    uploaded files, by their number in the upload
     work/                     intermediate results of the phases
     artifacts/                results, each written atomically
+    deidentified/             copies of the DICOM images that were uploaded, where the operator keeps them
     versions/<random>/        files of a corrected version, moved into place as a whole
+follow-ups/<follow-up id>/    files of a follow-up, moved into place as a whole
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,6 +44,10 @@ class StudyFolder:
         return self.root / "artifacts"
 
     @property
+    def deidentified(self) -> Path:
+        return self.root / "deidentified"
+
+    @property
     def versions(self) -> Path:
         return self.root / "versions"
 
@@ -59,12 +66,16 @@ class Folders:
     def studies(self) -> Path:
         return self.home / "studies"
 
+    @property
+    def follow_ups(self) -> Path:
+        return self.home / "follow-ups"
+
     def study(self, study_id: str) -> StudyFolder:
         return StudyFolder(self.studies / study_id[:2] / study_id)
 
     def make(self) -> None:
         """Create the folders, and close them and the databases, which may be older, to other accounts."""
-        for folder in (self.home, self.incoming, self.studies):
+        for folder in (self.home, self.incoming, self.studies, self.follow_ups):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _restrict(folder, 0o700)
         for path in self.home.glob("*.sqlite*"):
@@ -75,6 +86,11 @@ class Folders:
         root = self.study(study_id).root
         shutil.rmtree(root, ignore_errors=True)
         return not root.exists()
+
+    def remove_follow_ups(self, ids: Iterable[str]) -> None:
+        """Remove all files of follow-ups."""
+        for follow_up_id in ids:
+            shutil.rmtree(self.follow_ups / follow_up_id, ignore_errors=True)
 
 
 def _restrict(path: Path, mode: int) -> None:

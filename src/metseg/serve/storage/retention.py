@@ -21,8 +21,10 @@ from metseg.schemas import FINAL_STATES
 from metseg.serve.settings import Settings
 from metseg.serve.storage import audit
 from metseg.serve.storage.database import Database
-from metseg.serve.storage.db_models import StudyRecord, VersionRecord
+from metseg.serve.storage.db_models import FollowUpRecord, StudyRecord, VersionRecord
 from metseg.serve.storage.folders import Folders
+from metseg.serve.storage.follow_up_removal import drop_follow_ups
+from metseg.serve.storage.input_cleaning import deidentify_inputs
 from metseg.serve.storage.job_repository import Clock, now
 from metseg.serve.storage.study_service import hide
 
@@ -75,7 +77,7 @@ class Sweeper:
         self.remove_orphans()
 
     def expire(self) -> int:
-        """Hide expired studies, and return their number."""
+        """Hide expired studies, remove the follow-ups that they are part of, and return the number of studies."""
         moment = self.clock()
         over = (StudyRecord.expires_at <= moment, StudyRecord.deleted_at.is_(None))
         with self.database.write() as session:
@@ -83,6 +85,8 @@ class Sweeper:
             for study in studies:
                 hide(study, moment)
                 audit.append(session, "retention", "study.expired", study_id=study.id, at=moment)
+            gone = drop_follow_ups(session, [study.id for study in studies], "retention")
+        self.folders.remove_follow_ups(gone)
         return len(studies)
 
     def purge(self) -> None:
@@ -101,14 +105,15 @@ class Sweeper:
         ended = (StudyRecord.state.in_(FINAL_STATES), StudyRecord.finished_at > since)
         with self.database.read() as session:
             for study_id in session.scalars(sa.select(StudyRecord.id).where(*ended)):
-                discard_scratch(self.folders, study_id, inputs=self.settings.discard_inputs)
+                discard_scratch(self.folders, study_id, self.settings)
 
     def remove_orphans(self) -> None:
-        """Remove abandoned uploads, and folders of studies and versions that were never accepted."""
+        """Remove abandoned uploads, and folders of studies, versions and follow-ups without a row."""
         _remove_older(self.folders.incoming.glob("*"), 2 * self.settings.upload_deadline_s)
         self._remove_unknown(self.folders.studies.glob("??/*"), StudyRecord.id)
         # A process that dies between the move of a version's files and the commit of its row leaves such a folder.
         self._remove_unknown(self.folders.studies.glob("??/*/versions/*"), VersionRecord.folder)
+        self._remove_unknown(self.folders.follow_ups.glob("*"), FollowUpRecord.id)
 
     def _remove_unknown(self, paths: Iterable[Path], column: InstrumentedAttribute[str]) -> None:
         """Remove old folders with a name that no row has in a column."""
@@ -130,17 +135,20 @@ class Sweeper:
                 _log.warning("sweeping failed", exc_info=True)
 
 
-def discard_scratch(folders: Folders, study_id: str, *, inputs: bool) -> None:
-    """Remove the intermediate results of a finished study.
+def discard_scratch(folders: Folders, study_id: str, settings: Settings) -> None:
+    """Remove the intermediate results of an ended study, and its uploads, unless the settings keep them.
 
     Args:
         folders: folders of the service.
         study_id: id of the study.
-        inputs: remove the uploaded files too.
+        settings: whether uploads are removed, kept as they are, or replaced by de-identified copies.
     """
     folder = folders.study(study_id)
-    for path in (folder.work, folder.inputs) if inputs else (folder.work,):
-        shutil.rmtree(path, ignore_errors=True)
+    shutil.rmtree(folder.work, ignore_errors=True)
+    if settings.discard_inputs:
+        shutil.rmtree(folder.inputs, ignore_errors=True)
+    elif settings.deidentify_inputs:
+        deidentify_inputs(folder)
 
 
 def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

@@ -24,6 +24,7 @@ from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL, Principal
 from metseg.serve.storage.database import Database
 from metseg.serve.storage.db_models import ArtifactRecord, InputRecord, StudyRecord
 from metseg.serve.storage.folders import Folders
+from metseg.serve.storage.follow_up_removal import drop_follow_ups
 from metseg.serve.storage.job_repository import Clock, expiry, now
 
 OPEN = (State.QUEUED, State.RUNNING)
@@ -213,7 +214,7 @@ class Studies:
             return self._loaded(session, study_id, who)
 
     def delete(self, who: Principal, study_id: str) -> None:
-        """Hide a study, cancel its analysis, and remove its files.
+        """Hide a study, cancel its analysis, and remove its files, with those of the follow-ups that it is part of.
 
         Raises:
             Refused: ``request.unknown``.
@@ -221,10 +222,12 @@ class Studies:
         with self.database.write() as session:
             hide(visible_study(session, who, study_id, lock=True), self.clock())
             audit.append(session, who.actor, "study.deleted", study_id=study_id)
+            gone = drop_follow_ups(session, [study_id], who.actor)
         self.folders.remove(study_id)
+        self.folders.remove_follow_ups(gone)
 
-    def note(self, who: Principal, action: str, study_id: str, detail: Mapping[str, str | int]) -> None:
-        """Record a read access in the audit log."""
+    def note(self, who: Principal, action: str, study_id: str | None, detail: Mapping[str, str | int]) -> None:
+        """Record an access that changes no study in the audit log."""
         with self.database.write() as session:
             audit.append(session, who.actor, action, study_id=study_id, detail=detail)
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.geometry import Grid, same_grid
+from metseg.grade_record import OUTLINES_CORRECTED
 from metseg.headline import Headline
 from metseg.io.volumes.nifti import read_mask_nifti
 from metseg.message_text import pluralize
@@ -79,6 +80,8 @@ def _document(original: dict[str, Any], findings: Findings, text: VersionText) -
     rejected = findings.table[len(findings.counted) :]
     # The grade is that of the original outlines.
     kept = {key: value for key, value in original.items() if key != "grade"}
+    if "grade" in original:
+        kept["no_grade"] = OUTLINES_CORRECTED
     return {
         **kept,
         "version": text.number,

@@ -10,6 +10,7 @@ import streamlit as st
 
 from metseg.client.service_api import Part
 from metseg.client.service_errors import Refusal
+from metseg.grade_record import OUTLINES_CORRECTED
 from metseg.lesion import Lesion
 from metseg.schemas import Artifact, Study
 from metseg.ui import error_display, result_cache
@@ -99,8 +100,12 @@ def corrected_study(study: Study, version: Version) -> Study:
     shared: list[Artifact] = [
         artifact for artifact in study.artifacts if artifact.name not in names and not artifact.name.startswith(_STALE)
     ]
+    facts = study.facts
+    if facts.grade is not None:
+        facts = facts.model_copy(update={"grade": None, "no_grade": OUTLINES_CORRECTED})
     return study.model_copy(
         update={
+            "facts": facts,
             "lesions": tuple(Lesion.model_validate(lesion.model_dump()) for lesion in counted),
             "headline": version.headline,
             "artifacts": (*version.artifacts, *shared),

@@ -14,6 +14,7 @@ from metseg.schemas import Artifact, Study
 from metseg.ui import result_cache
 from metseg.ui.api_client import Api
 from metseg.ui.display_text import size_words
+from metseg.ui.pages.pacs_studies import show_send
 
 #: Results in the order of the page, with their labels. Results of single slices are offered as one zip file.
 TITLES: Final[Mapping[str, str]] = {
@@ -66,6 +67,7 @@ def show_downloads(api: Api, study: Study) -> None:
     slices = [artifact for artifact in study.artifacts if artifact.name not in (*TITLES, _THUMBNAIL)]
     if slices:
         _slices_button(api, study, slices)
+    show_send(api, study)
     st.subheader("Open in other programs")
     st.markdown(ELSEWHERE_PICTURES if study.facts.slices else ELSEWHERE)
     if study.expires_at is not None:

@@ -40,7 +40,7 @@ def show_recent(studies: StudyList) -> None:
     if not studies.studies:
         st.caption("None yet.")
     elif st.button("All studies", key="all-studies", icon=":material/list:", width="stretch"):
-        session_state.open_history()
+        session_state.open_page(session_state.HISTORY)
         st.rerun()
 
 

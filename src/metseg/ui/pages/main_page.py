@@ -10,7 +10,10 @@ from metseg.schemas import Readiness, State
 from metseg.ui import error_display, host_check, session_state, theme, upload_access
 from metseg.ui.api_client import Api
 from metseg.ui.error_messages import explain_error
+from metseg.ui.pages.follow_up_list import show_follow_ups
+from metseg.ui.pages.follow_up_result import show_follow_up
 from metseg.ui.pages.history import RECENT, show_history, show_recent
+from metseg.ui.pages.pacs_studies import show_pacs
 from metseg.ui.pages.result import show_end, show_result
 from metseg.ui.pages.study_progress import show_progress
 from metseg.ui.pages.upload import show_upload
@@ -52,6 +55,12 @@ def _side(api: Api, ready: Readiness) -> None:
             session_state.open_study(None)
             st.rerun()
         show_recent(api.studies(limit=RECENT))
+        if st.button("Follow-up over time", key="follow-ups", icon=":material/timeline:", width="stretch"):
+            session_state.open_page(session_state.FOLLOW_UPS)
+            st.rerun()
+        if api.pacs() and st.button("Search the PACS", key="pacs", icon=":material/search:", width="stretch"):
+            session_state.open_page(session_state.PACS)
+            st.rerun()
         st.caption(service_words(ready))
         if api.key and api.key != api.settings.api_key and st.button("Forget my key", key="forget", type="tertiary"):
             session_state.give_key(None)
@@ -70,10 +79,16 @@ def service_words(ready: Readiness) -> str:
 
 
 def _middle(api: Api, ready: Readiness) -> None:
-    study_id = session_state.open_study_id()
+    study_id, follow_up_id = session_state.open_study_id(), session_state.open_follow_up_id()
     if study_id is not None:
         _study(api, study_id, ready)
-    elif session_state.history_is_open():
+    elif follow_up_id is not None:
+        show_follow_up(api, api.stored_follow_up(follow_up_id))
+    elif session_state.page_is_open(session_state.FOLLOW_UPS):
+        show_follow_ups(api)
+    elif session_state.page_is_open(session_state.PACS):
+        show_pacs(api)
+    elif session_state.page_is_open(session_state.HISTORY):
         show_history(api)
     else:
         show_upload(api)

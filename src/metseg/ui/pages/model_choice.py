@@ -129,9 +129,9 @@ def _name(name: str, marked: str | None, word: str) -> str:
 
 
 def show_card(api: Api, model: Model) -> None:
-    """Show the purpose and the metrics of a model, and its card in an expander."""
+    """Show what a model is for and how it performed; its technical description and card are in an expander."""
     kind = "volumes (3D)" if model.dimensions == 3 else "pictures, and volumes slice by slice (2D)"
-    st.caption(f"{plain(model.description)} For {kind}. {_sequences(model)}")
+    st.caption(f"For {kind}. {_sequences(model)}")
     # A model cannot be trusted on data unlike its training data, so this is always visible.
     st.caption(f"Trained on: {plain(model.data) or 'not stated'}.")
     _show_terms(api, model)
@@ -141,7 +141,8 @@ def show_card(api: Api, model: Model) -> None:
         st.caption("  \n".join([f"{title}:", *map(plain, figures)]))
     else:
         st.caption("Known performance: not recorded.")
-    with st.expander("Model card"):
+    with st.expander("Technical details of the model"):
+        st.markdown(plain(model.description))
         st.markdown(without_pictures(model.card))
         st.caption(f"Threshold {model.threshold:g}, labels {plain(model.labels)}, fingerprint {model.fingerprint[:16]}")
 

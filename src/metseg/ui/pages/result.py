@@ -12,7 +12,16 @@ from metseg.schemas import State, Study
 from metseg.sequence_titles import sequence_title
 from metseg.ui import error_display, session_state, theme
 from metseg.ui.api_client import Api
-from metseg.ui.display_text import KINDS, ago, duration_words, plain, reason_words, source_name, with_sequence_names
+from metseg.ui.display_text import (
+    KINDS,
+    ago,
+    duration_words,
+    plain,
+    reason_words,
+    source_name,
+    warning_words,
+    with_sequence_names,
+)
 from metseg.ui.error_messages import explain_failure
 from metseg.ui.pages.corrections import open_version, show_corrections
 from metseg.ui.pages.downloads import show_downloads, show_report
@@ -49,8 +58,7 @@ def _head(api: Api, study: Study) -> None:
     # What the model is fit for, and warnings, come before the numbers that they qualify.
     if headline.fitness:
         st.caption(plain(headline.fitness))
-    for warning in study.warnings:
-        st.warning(plain(with_sequence_names(warning.text)), icon=":material/info:")
+    show_warnings(study)
     with st.container(key=theme.HEAD):
         title, button = st.columns([4, 1], vertical_alignment="center")
         title.title(plain(headline.finding.rstrip(".")))
@@ -60,13 +68,39 @@ def _head(api: Api, study: Study) -> None:
     for column, figure in zip(st.columns(max(len(headline.figures), 1)), headline.figures, strict=False):
         column.metric(f"{figure.name[0].upper()}{figure.name[1:]}", figure.text)
     st.caption(plain(subtitle(study)))
-    st.caption("  \n".join(map(plain, [*sequence_lines(study), *filter(None, [model_line(study)])])))
+    origin = [*sequence_lines(study), *filter(None, [model_line(study), grade_line(study)])]
+    if origin:
+        with st.expander("Why these sequences and this model"):
+            st.caption("  \n".join(map(plain, origin)))
     offer_another_run(study)
+
+
+def show_warnings(study: Study) -> None:
+    """Show the warnings of a study in one box."""
+    texts = [plain(warning_words(warning.text)) for warning in study.warnings]
+    if texts:
+        st.warning(texts[0] if len(texts) == 1 else "\n".join(f"- {text}" for text in texts), icon=":material/info:")
 
 
 def model_line(study: Study) -> str:
     """Return why the model was chosen; empty if the user or the request named it."""
     return with_sequence_names(study.facts.model_reason)
+
+
+def grade_line(study: Study) -> str:
+    """Return the grade of the glioma, or why there is none; empty if neither is known.
+
+    >>> from metseg.schemas import Facts
+    >>> grade_line(Study.model_construct(facts=Facts(no_grade="no tumour was found")))
+    'Tumour grade: not available, because no tumour was found.'
+    """
+    grade = study.facts.grade
+    if grade is None:
+        return f"Tumour grade: not available, because {study.facts.no_grade}." if study.facts.no_grade else ""
+    return (
+        f"Tumour grade, an estimate for research: {grade.grade} rather than {grade.other}, "
+        f"probability {grade.probability:.2f}; {grade.auc_text}."
+    )
 
 
 def offer_another_run(study: Study) -> None:
@@ -144,8 +178,7 @@ def show_end(study: Study) -> None:
         st.title("This study could not be analysed")
         if study.failure is not None:
             error_display.show(explain_failure(study.failure))
-        for warning in study.warnings:
-            st.warning(plain(with_sequence_names(warning.text)), icon=":material/info:")
+        show_warnings(study)
     offer_another_run(study)
     if st.button("New study", key="begin-again", icon=":material/add:", type="primary"):
         session_state.open_study(None)

@@ -13,7 +13,7 @@ from metseg.sequence_titles import sequence_title
 from metseg.ui import page_settings, session_state
 from metseg.ui.display_text import plain, with_sequence_names
 from metseg.ui.page_settings import SeriesFromHeader
-from metseg.ui.upload_selection import LEFT_OUT, NOT_USED, ChosenFile, images_of, study_kind
+from metseg.ui.upload_selection import LEFT_OUT, NOT_USED, ChosenFile, images_of, show_one_sequence, study_kind
 
 _SERIES_CACHE = "_series"
 #: Number of a series, with the number of its part if it was split; the format of `metseg.schemas.Options`.
@@ -32,6 +32,27 @@ def confirm_file_sequences(files: tuple[ChosenFile, ...]) -> tuple[ChosenFile, .
     known = sum(file.sequence is not None for file in files)
     st.caption("Read from the file names. Correct what is wrong." if known else "Choose the sequence of each file.")
     return tuple(file.with_sequence(_sequence_of(place, file)) for place, file in enumerate(files))
+
+
+def ask_grey_sequence(files: Sequence[ChosenFile]) -> str | None:
+    """Ask which sequence grey pictures show, because nothing in them says it.
+
+    Returns:
+        the sequence; empty: not answered yet; None: the pictures are in colour, and were not asked about.
+    """
+    if not show_one_sequence(files):
+        return None
+    st.subheader("2. Sequences")
+    found = st.selectbox(
+        "Sequence of the grey pictures",
+        SEQUENCES,
+        index=None,
+        placeholder="Choose one",
+        format_func=sequence_title,
+        key=f"grey-{session_state.upload_round()}",
+    )
+    st.caption("A grey picture shows one sequence. A model sees only the sequences that it was trained on.")
+    return found or ""
 
 
 def _sequence_of(place: int, file: ChosenFile) -> str | None:

@@ -26,6 +26,7 @@ from metseg.ui.pages.model_choice import (
 )
 from metseg.ui.pages.sample_studies import Sample, sample_files, usable_samples
 from metseg.ui.pages.sequence_choice import (
+    ask_grey_sequence,
     assign_series,
     confirm_file_sequences,
     enter_series_numbers,
@@ -41,6 +42,7 @@ from metseg.ui.upload_selection import (
     choose,
     complaints,
     ending_of,
+    grey_misfit,
     images_of,
     is_grey,
     needs_sequence,
@@ -62,6 +64,7 @@ class Selection:
         series: DICOM series that differ from what the headers say; see `metseg.schemas.Options`.
         sequences: that are there; None: not known.
         lists_series: whether the page could list the DICOM series.
+        grey: sequence that grey pictures show; empty: not answered yet; None: they are not grey.
     """
 
     files: tuple[ChosenFile, ...] = ()
@@ -69,11 +72,22 @@ class Selection:
     series: dict[str, str] = field(default_factory=dict)
     sequences: tuple[str, ...] | None = None
     lists_series: bool = False
+    grey: str | None = None
 
     @property
     def used(self) -> tuple[ChosenFile, ...]:
         """Return the files that are to be sent."""
         return tuple(file for file in self.files if file.sequence != NOT_USED)
+
+    @property
+    def is_complete(self) -> bool:
+        """Return whether there are images of one kind, and every question about them is answered."""
+        return bool(self.used) and self.kind is not None and self.grey != "" and not needs_sequence(self.used)
+
+    @property
+    def has_sequence_part(self) -> bool:
+        """Return whether the user is asked for sequences."""
+        return self.kind == Kind.NIFTI or self.lists_series or self.grey is not None
 
     @property
     def is_unnamed(self) -> bool:
@@ -113,6 +127,9 @@ def _restored_files(restored: Handed) -> tuple[ChosenFile, ...]:
 
 def _confirm_sequences(files: tuple[ChosenFile, ...], restored: Handed | None) -> Selection:
     kind = study_kind(files)
+    if kind == Kind.PICTURE:
+        grey = ask_grey_sequence(files)
+        return Selection(files, kind, sequences=(grey,) if grey else None, grey=grey)
     if kind == Kind.NIFTI:
         files = confirm_file_sequences(files)
         images = [file for file in images_of(files) if file.sequence != NOT_USED]
@@ -170,27 +187,42 @@ def _show_files(files: Sequence[ChosenFile]) -> None:
 
 def _choose_and_send(api: Api, models: Sequence[Model], selection: Selection, restored: Handed | None) -> None:
     kind = selection.kind
-    st.subheader("3. Model" if kind == Kind.NIFTI or selection.lists_series else "2. Model")
+    st.subheader("3. Model" if selection.has_sequence_part else "2. Model")
     place, extras = st.container(), st.container()
     with extras:  # first, because a brain mask counts for the model
         options, masks = _more_options(selection, restored)
     with place:
         choice = _recommended(api, selection, masks)
         model, second = _choose_models(api, models, selection, choice, restored)
+        maps = _choose_maps([one for one in (model, second) if one is not None], restored)
         label = _label_field("" if restored is None else restored.label)
     if model is None:
         return
+    options = options.model_copy(update=maps)
     files = (*selection.files, *masks)
     for text in complaints((*selection.used, *masks), model):
         st.warning(text)
-    names = [model.name] if second is None or second.name == model.name else [model.name, second.name]
+    misfit = None if selection.grey is None else grey_misfit(selection.grey, model)
+    if misfit is not None:
+        st.warning(plain(misfit))
     is_accepted = model.accepted and (second is None or second.accepted)
-    blocked = not selection.used or kind is None or needs_sequence(selection.used) or not is_accepted or label is None
+    blocked = not selection.is_complete or not is_accepted or label is None or misfit is not None
     # The service would refuse the study, after the upload and a place in the queue.
     blocked = blocked or misfit_of(choice, model) is not None
     if st.button("Analyse", type="primary", disabled=blocked, icon=":material/play_arrow:", key="analyse"):
+        names = _model_names(model, second, choice, selection)
         asked = [options.model_copy(update={"model": name}) for name in names]
         _send(api, Selection(files, kind), asked, label or "")
+
+
+def _model_names(
+    model: Model, second: Model | None, choice: ModelChoice | None, selection: Selection
+) -> list[str | None]:
+    """Return the model of each study to send; None: the service chooses, and the result says why it took this one."""
+    # The service is not sent the sequence of grey pictures, so its choice could be another one.
+    is_chosen_by_service = choice is not None and choice.model == model.name and selection.grey is None
+    first = None if is_chosen_by_service else model.name
+    return [first] if second is None or second.name == model.name else [first, second.name]
 
 
 def _recommended(api: Api, selection: Selection, masks: Sequence[ChosenFile]) -> ModelChoice | None:
@@ -224,6 +256,28 @@ def _choose_models(
         label = "Compare with a second model"
         second = choose_model(models, kind, label=label, key=f"second-{kind}", optional=True)
     return model, second
+
+
+def _choose_maps(models: Sequence[Model], restored: Handed | None) -> dict[str, bool]:
+    """Ask whether to measure the uncertainty and to make a map of Grad-CAM; return the options of the upload."""
+    before = Options() if restored is None else restored.options
+    has_several = bool(models) and all(model.predictions > 1 for model in models)
+    left, right = st.columns(2)
+    uncertainty = left.checkbox(
+        "Measure uncertainty",
+        before.uncertainty,
+        disabled=not has_several,
+        key=f"uncertainty-{session_state.upload_round()}",
+        help="Compares the predictions of mirror images and folds: a map, and a range of each lesion's size. Takes "
+        "longer. The model must have several folds, or be trained with mirror images.",
+    )
+    explanation = right.checkbox(
+        "Explain with Grad-CAM",
+        before.explanation,
+        key=f"explanation-{session_state.upload_round()}",
+        help="A map of where the features of the network raised the score of the lesions. Takes a few times as long.",
+    )
+    return {"uncertainty": uncertainty and has_several, "explanation": explanation}
 
 
 def _label_field(before: str) -> str | None:

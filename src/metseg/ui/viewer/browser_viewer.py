@@ -33,6 +33,7 @@ from metseg.sequence_titles import sequence_short_title, sequence_title
 from metseg.ui import result_cache, session_state
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import crosshair
+from metseg.ui.viewer.heat_map import colour_table, gradient, maps_of
 from metseg.ui.viewer.nifti_bytes import inverse
 from metseg.ui.viewer.scene import Point, Scene
 from metseg.ui.viewer.viewer_files import FIRST_PRESET, GreyCopy
@@ -40,7 +41,7 @@ from metseg.ui.viewer.viewer_files import FIRST_PRESET, GreyCopy
 #: Height in pixels, controls included.
 _HEIGHT: Final = 645
 _FOLDER: Final = Path(__file__).with_name("browser")
-_CLICK, _READY = "click", "ready"
+_CLICK, _LESION, _PLACE, _READY = "click", "lesion", "place", "ready"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ class Report:
     Args:
         voxel: at the crosshair.
         lesion: number of the selected lesion; None: none.
-        by: ``click``; ``lesion``: another lesion was selected, or the pointer left; ``ready``: the first image shows.
+        by: ``click``; ``lesion``: another lesion was selected; ``place``: the pointer left after the crosshair moved;
+            ``ready``: the first image shows.
         is_ready: whether the first image has been shown, so that the other sequences can be sent.
     """
 
@@ -78,10 +80,19 @@ def follow(study: Study, scene: Scene) -> None:
         return
     if report.by == _CLICK:
         crosshair.pick(study.id, scene, report.voxel)
-    else:
+    elif report.by == _LESION:
         crosshair.look_at(study.id, report.voxel)
         crosshair.select(study.id, report.lesion, [lesion.id for lesion in scene.lesions])
+    elif _follows(study, scene):
+        crosshair.look_at(study.id, report.voxel)
+    else:
+        return  # a click on a row came with this report, and the viewer moves there
     st.session_state[_shown_key(study.id)] = _shown(study, scene)  # the viewer shows this already
+
+
+def _follows(study: Study, scene: Scene) -> bool:
+    """Return whether the viewer has been sent to where the page is; False after a click on a row, until it is drawn."""
+    return bool(st.session_state.get(_shown_key(study.id)) == _shown(study, scene))
 
 
 def report_of(raw: object, scene: Scene) -> Report | None:
@@ -121,6 +132,16 @@ def _arguments(api: Api, study: Study, scene: Scene, threshold: float | None) ->
         "images": [_image(study, name, result_cache.viewer_image(api, study, name, scene), scene) for name in wanted],
         "classes": [_style(value, style) for value, style in shown_classes(study, scene, threshold).items()],
         "colours": {"selected": hexadecimal(SELECTED_COLOUR), "brain": hexadecimal(BRAIN_COLOUR)},
+        "maps": [
+            {
+                "name": kind.name,
+                "title": kind.title,
+                "legend": f"{kind.title}, 0 to {kind.highest:g}: {kind.meaning}",
+                "url": _address(study, kind.name, result_cache.viewer_map(api, study, kind)),
+            }
+            for kind in maps_of(study)
+        ],
+        "mapColours": {"table": colour_table().tolist(), "gradient": gradient()},
         "bar": {"lengths": list(BAR_LENGTHS_MM), "share": BAR_SHARE},
         **{name: {"url": _address(study, name, content)} for name, content in files.items()},
         "lesionList": _lesions(scene),
@@ -185,7 +206,7 @@ def _serial(study: Study, scene: Scene) -> int:
     The viewer follows the page when the number changes; any other run of the page leaves its picture as it is.
     """
     now, key = _shown(study, scene), f"_serial-{study.id}"
-    if st.session_state.get(_shown_key(study.id)) != now:
+    if not _follows(study, scene):
         st.session_state[_shown_key(study.id)] = now
         st.session_state[key] = st.session_state.get(key, 0) + 1
     return int(st.session_state.get(key, 0))

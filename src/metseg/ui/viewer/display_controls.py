@@ -8,9 +8,11 @@ import streamlit as st
 
 from metseg.schemas import Study
 from metseg.ui.viewer.components import Burden
+from metseg.ui.viewer.heat_map import MapKind, maps_of
 from metseg.ui.viewer.plane_drawing import Style
 
 CONTOUR, FILL = "Contour", "Fill"
+_NO_MAP = "None"
 #: Tolerance within which a threshold counts as the model's threshold.
 _SAME: float = 0.0051
 
@@ -38,6 +40,15 @@ def style_control(study: Study) -> Style:
     )
     opacity = right.slider("Opacity", 0.0, 1.0, 0.7, 0.05, key=f"opacity-{study.id}")
     return Style(drawn != FILL, opacity)
+
+
+def map_control(study: Study) -> MapKind | None:
+    """Show the choice of a map over the picture if the study has any, and return it; None: no map."""
+    kinds = {kind.title: kind for kind in maps_of(study)}
+    if not kinds:
+        return None
+    chosen = st.segmented_control("Map", [_NO_MAP, *kinds], default=_NO_MAP, required=True, key=f"map-{study.id}")
+    return kinds.get(str(chosen))
 
 
 def threshold_control(study: Study) -> float | None:

@@ -15,6 +15,7 @@ from metseg.ui import session_state
 from metseg.ui.display_text import plain
 from metseg.ui.viewer import crosshair
 
+RANGE = "Range"
 NUMBER, VOLUME, DIAMETER, PIXELS, PLACE, CONFIDENCE, LABEL = (
     "No.",
     "Volume (mL)",
@@ -41,10 +42,12 @@ def _row(lesion: Lesion, measured: bool, slices: int) -> dict[str, Any]:
     size: dict[str, Any] = (
         {VOLUME: lesion.volume_ml, DIAMETER: lesion.longest_diameter_mm} if measured else {PIXELS: lesion.voxels}
     )
+    spread = range_words(lesion)
     return {
         NUMBER: lesion.id,
         LABEL: kind_words(lesion),
         **size,
+        **({RANGE: spread} if spread else {}),
         PLACE: place_words(lesion, slices) or "not known",
         CONFIDENCE: lesion.confidence,
     }
@@ -58,8 +61,8 @@ def show_table(study: Study, on_row: Callable[[int], None]) -> None:
         on_row: called with the number of a clicked lesion, before the page is redrawn.
     """
     if not study.lesions:
-        st.success("No lesion found.", icon=":material/check:")
-        st.caption("The model found nothing above its threshold. It can miss lesions, especially small ones.")
+        # No green tick: a model that finds nothing gives no all-clear.
+        st.info("The model found nothing above its threshold. It can miss lesions, especially small ones.")
         return
     numbers = [lesion.id for lesion in study.lesions]
     key = crosshair.table_key(study.id)
@@ -109,6 +112,17 @@ def place_words(lesion: Lesion, slices: int) -> str | None:
     return picture if len(lesion.slices) < 2 else f"{picture}, in {len(lesion.slices)} of {slices} slices"
 
 
+def range_words(lesion: Lesion) -> str:
+    """Return the range of the volume in mL, or of the area in pixels, over the predictions; empty if not measured.
+
+    >>> range_words(Lesion.model_construct(volume_ml_range=(0.51, 1.234), voxels_range=(510, 1234)))
+    '0.51 to 1.23'
+    """
+    if lesion.volume_ml_range is not None:
+        return " to ".join(f"{end:.3g}" for end in lesion.volume_ml_range)
+    return "" if lesion.voxels_range is None else " to ".join(map(str, lesion.voxels_range))
+
+
 def kind_words(lesion: Lesion) -> str:
     """Return the kind of a lesion in words of a table.
 
@@ -153,6 +167,11 @@ def _columns() -> dict[str, Any]:
             help="Longest diameter of all classes, in any direction; the headline has that of the enhancing part.",
         ),
         PIXELS: config.NumberColumn(format="%d", width=70),
+        RANGE: config.TextColumn(
+            width=84,
+            help="Smallest and largest size (mL; of pictures, pixels) in the predictions of mirror images and folds: "
+            "their spread, no confidence interval. The true size can be outside.",
+        ),
         PLACE: config.TextColumn(width=72),
         LABEL: config.TextColumn(width=72),
         CONFIDENCE: config.NumberColumn(

@@ -89,6 +89,15 @@ def first_slice(study: Study) -> int:
     return max(study.facts.slices - 1, 0) // 2
 
 
+def stored_plane(content: bytes) -> npt.NDArray[np.uint16]:
+    """Return the pixels of a 16-bit PNG of the service, (rows, columns).
+
+    Raises:
+        Unexpected: the content is not a PNG.
+    """
+    return np.asarray(_opened(content)).astype(np.uint16)
+
+
 def _opened(content: bytes) -> Any:
     try:
         picture = Image.open(io.BytesIO(content))

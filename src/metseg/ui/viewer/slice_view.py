@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import streamlit as st
 
 from metseg.schemas import Study
@@ -9,7 +11,8 @@ from metseg.ui import browser_components, error_display, result_cache, session_s
 from metseg.ui.api_client import Api
 from metseg.ui.viewer import crosshair, plane_drawing, slice_images
 from metseg.ui.viewer.components import lesion_burden
-from metseg.ui.viewer.display_controls import Look, style_control, threshold_control, threshold_words
+from metseg.ui.viewer.display_controls import Look, map_control, style_control, threshold_control, threshold_words
+from metseg.ui.viewer.heat_map import draw_map, map_legend_html
 from metseg.ui.viewer.legend import LESION, SELECTED, class_layers, show_legend, study_legend
 from metseg.ui.viewer.lesion_table import show_table
 from metseg.ui.viewer.plane_drawing import Frame, Layer
@@ -33,11 +36,17 @@ def _draw(api: Api, study: Study) -> None:
         picture = result_cache.slice_of(api, study, index)
     with right:
         table = st.container()
+        chosen_map = map_control(study)
         style, threshold = style_control(study), threshold_control(study)
         preview = None if threshold is None else lesion_burden(picture.mask(threshold), None)
         st.caption(threshold_words(study, threshold, preview))
     with left:
+        if chosen_map is not None:
+            drawn = draw_map(picture.picture, result_cache.slice_map(api, study, chosen_map, index), chosen_map)
+            picture = replace(picture, picture=drawn)
         _show(study, picture, shown, Look(style, threshold, scheme=study.facts.scheme))
+        if chosen_map is not None:
+            st.markdown(map_legend_html(chosen_map), unsafe_allow_html=True)
     with table:
         show_table(study, lambda number: _go_to(study, number))
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.inference.outputs.volume_outputs import PROBABILITY_SCALE, write_nifti
+from metseg.inference.uncertainty import Spread
 from metseg.io.volumes.nifti import read_volume
 from metseg.runtime.atomic_io import atomic_folder
 from metseg.serve.http.problem_details import public_text
@@ -122,17 +123,28 @@ def storable(data: Array) -> Array:
 
 
 def save_segmentation(segmentation: Segmentation, folder: Path) -> None:
-    """Write class ids, and probabilities as 16-bit integers."""
+    """Write class ids, probabilities as 16-bit integers, and the spread of the predictions if it was measured."""
     with atomic_folder(folder) as partial:
         np.save(partial / "labels.npy", segmentation.labels)
         np.save(partial / "probability.npy", segmentation.stored)
+        if segmentation.spread is not None:
+            np.save(partial / "deviation.npy", segmentation.spread.deviation)
+            np.save(partial / "masks.npy", np.packbits(np.stack(segmentation.spread.masks), axis=-1))
 
 
 def load_segmentation(folder: Path) -> Segmentation:
     """Return the segmentation that `save_segmentation` wrote."""
     labels: npt.NDArray[np.uint8] = np.load(folder / "labels.npy", allow_pickle=False)
     stored: npt.NDArray[np.uint16] = np.load(folder / "probability.npy", allow_pickle=False)
-    return Segmentation(labels, stored)
+    return Segmentation(labels, stored, _load_spread(folder, labels.shape[-1]))
+
+
+def _load_spread(folder: Path, depth: int) -> Spread | None:
+    if not (folder / "masks.npy").is_file():
+        return None
+    packed: npt.NDArray[np.uint8] = np.load(folder / "masks.npy", allow_pickle=False)
+    deviation: npt.NDArray[np.float32] = np.load(folder / "deviation.npy", allow_pickle=False)
+    return Spread(deviation, tuple(np.unpackbits(packed, axis=-1, count=depth).astype(np.bool_)))
 
 
 def to_16_bits(probability: npt.NDArray[np.float32]) -> npt.NDArray[np.uint16]:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from metseg.inference.outputs.volume_outputs import PROBABILITY_SCALE
 from metseg.inference.predictor import Predictor
+from metseg.inference.uncertainty import Spread
 from metseg.preprocess.prepared_case import Prepared
 from metseg.runtime.atomic_io import atomic_file, write_text
 from metseg.runtime.progress import OnShare, no_progress
@@ -72,10 +73,12 @@ class Segmentation:
         labels: (X, Y, Z) class ids.
         stored: (X, Y, Z) lesion probability, 0 to 1 stored as 0 to 65535. It is rounded once, so that results do not
             depend on whether a later phase runs in the same process.
+        spread: of the predictions of networks and mirror images; None: not measured.
     """
 
     labels: npt.NDArray[np.uint8]
     stored: npt.NDArray[np.uint16]
+    spread: Spread | None = None
 
     @property
     def probability(self) -> npt.NDArray[np.float32]:
@@ -160,7 +163,7 @@ class Job:
     @property
     def loaded(self) -> Loaded:
         """Return the model."""
-        return self.models.get(self.model)
+        return self.models.get(self.model, uncertainty=self.options.uncertainty)
 
     @property
     def predictor(self) -> Predictor:

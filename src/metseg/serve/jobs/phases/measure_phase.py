@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from metseg.inference.outputs.case_document import CaseReport
@@ -39,10 +40,15 @@ def measure(job: Job) -> Outcome:
     _give_instances(job, prediction)
     known = {*job.outcome(Phase.READ).warnings, *job.outcome(Phase.PREPROCESS).warnings}
     return Outcome(
-        facts={"fitness": prediction.fitness},
+        facts={"fitness": prediction.fitness, **_grade_of(job.cache.document)},
         lesions=tuple(lesion.model_dump(mode="json") for lesion in prediction.lesions),
         warnings=tuple(public_text(text) for text in prediction.warnings if text not in known),
     )
+
+
+def _grade_of(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the grade of the document, or why it has none, as facts of the study."""
+    return {name: document[name] for name in ("grade", "no_grade") if name in document}
 
 
 def the_document(job: Job) -> dict[str, Any]:
@@ -70,6 +76,7 @@ def _prediction(job: Job) -> Prediction:
         the_case(job),
         segmentation.labels,
         segmentation.probability,
+        spread=segmentation.spread,
         warnings=(*job.outcome(Phase.READ).warnings, *preprocessed.warnings),
         records=the_records(job),
         watch=Stopwatch({"preprocess": preprocessed.elapsed_s, **job.outcome(Phase.PREDICT).kept["timings_s"]}),

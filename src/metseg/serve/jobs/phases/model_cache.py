@@ -12,6 +12,7 @@ from metseg.errors import BundleError
 from metseg.inference.predictor import Predictor
 from metseg.model.bundle import Bundle, load_bundle
 from metseg.model_terms import require_accepted
+from metseg.recipe.flip_axes import flipped_axes
 
 
 @dataclass(frozen=True)
@@ -42,23 +43,27 @@ class Models:
         self._kept = kept
         self._limit_bytes = limit_bytes
         self._device = device
-        self._loaded: OrderedDict[tuple[Path, str], Loaded] = OrderedDict()
+        self._loaded: OrderedDict[tuple[Path, str, bool], Loaded] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, name: str) -> Loaded:
+    def get(self, name: str, *, uncertainty: bool = False) -> Loaded:
         """Return a model, from memory if its bundle is unchanged.
 
+        Args:
+            name: of its bundle.
+            uncertainty: return a predictor that measures it, with mirror images where training had them.
         Raises:
-            UsageError: no bundle has this name, or its terms have not been accepted.
+            UsageError: no bundle has this name, or its terms have not been accepted; ``usage.uncertainty``, the model
+                makes one prediction only.
             BundleError: the bundle is damaged.
         """
         folder = find_bundle(name)
         require_accepted(folder)
-        key = (folder.resolve(), _fingerprint(folder))
+        key = (folder.resolve(), _fingerprint(folder), uncertainty)
         with self._lock:
             if key not in self._loaded:
-                self._forget_older(key[0])
-                self._loaded[key] = _load(folder, self._device)
+                self._forget_older(*key[:2])
+                self._loaded[key] = _load(folder, self._device, uncertainty=uncertainty)
             self._loaded.move_to_end(key)
             self._make_room()
             return self._loaded[key]
@@ -73,9 +78,9 @@ class Models:
         """Return the names of the models in memory, the least recently used first."""
         return tuple(loaded.name for loaded in self._loaded.values())
 
-    def _forget_older(self, folder: Path) -> None:
+    def _forget_older(self, folder: Path, fingerprint: str) -> None:
         """Remove older versions of a bundle that was replaced."""
-        for key in [key for key in self._loaded if key[0] == folder]:
+        for key in [key for key in self._loaded if key[0] == folder and key[1] != fingerprint]:
             del self._loaded[key]
 
     def _make_room(self) -> None:
@@ -95,9 +100,11 @@ def _fingerprint(folder: Path) -> str:
         return ""
 
 
-def _load(folder: Path, device: str) -> Loaded:
+def _load(folder: Path, device: str, *, uncertainty: bool) -> Loaded:
     bundle = load_bundle(folder)
-    return Loaded(bundle.name, Predictor.from_bundle(bundle, device=device), _weights_bytes(bundle))
+    tta = True if uncertainty and flipped_axes(bundle.recipe.augment) else None
+    predictor = Predictor.from_bundle(bundle, device=device, tta=tta, uncertainty=uncertainty)
+    return Loaded(bundle.name, predictor, _weights_bytes(bundle))
 
 
 def _weights_bytes(bundle: Bundle) -> int:

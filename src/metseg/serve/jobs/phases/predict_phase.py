@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from metseg.errors import BundleError
-from metseg.inference.outputs.volume_outputs import PROBABILITY_SCALE, write_nifti
+from metseg.inference.explanation.explain_case import GRAD_CAM, CaseExplainer
+from metseg.inference.outputs.image_outputs import probability_pixels
+from metseg.inference.outputs.volume_outputs import PROBABILITY_SCALE, write_nifti, write_probability_nifti
 from metseg.inference.stopwatch import Stopwatch
 from metseg.labels import LABEL_SCHEMES
+from metseg.model.bundle import load_bundle
+from metseg.preprocess.prepared_case import Prepared
+from metseg.runtime.progress import OnShare
 from metseg.schemas import Phase
 from metseg.serve.jobs.phases.intermediates import load_segmentation, save_segmentation, to_16_bits
 from metseg.serve.jobs.phases.job import Job, Outcome, Segmentation
@@ -17,6 +23,8 @@ from metseg.serve.storage.png_files import write_png
 
 #: Folder of the mask and its probabilities, below ``work/``.
 SEGMENTATION = "segmentation"
+#: Share of the progress for the masks, if maps of Grad-CAM follow.
+MASK_SHARE = 0.4
 
 
 def predict(job: Job) -> Outcome:
@@ -29,17 +37,41 @@ def predict(job: Job) -> Outcome:
     _require_same_model(job)
     watch = Stopwatch()
     prepared = the_prepared(job)
-    labels, probability = job.predictor.segment(
-        the_case(job), prepared, watch=watch, on_share=lambda share: job.on_share(0.9 * share)
+    own_share = MASK_SHARE if job.options.explanation else 1.0
+    labels, probability, spread = job.predictor.segment_with_spread(
+        the_case(job), prepared, watch=watch, on_share=lambda share: job.on_share(0.9 * own_share * share)
     )
+    if job.options.explanation:
+        _give_explanation(
+            job, prepared, on_share=lambda share: job.on_share(0.9 * (own_share + (1 - own_share) * share))
+        )
     del prepared
     job.cache.prepared = None  # the largest object in memory, and no later phase needs it
-    segmentation = Segmentation(labels, to_16_bits(probability))
+    segmentation = Segmentation(labels, to_16_bits(probability), spread)
     del probability
     save_segmentation(segmentation, job.folder.work / SEGMENTATION)
     job.cache.segmentation = segmentation
     _give_masks(job, segmentation)
+    if spread is not None:
+        _give_map(job, "uncertainty", spread.deviation)
     return Outcome(kept={"timings_s": watch.seconds})
+
+
+def _give_explanation(job: Job, prepared: Prepared, *, on_share: OnShare) -> None:
+    """Write the map of Grad-CAM. The bundle is read again: the networks of the predictor may be on a GPU, or folded."""
+    maps = CaseExplainer(load_bundle(job.model)).maps(prepared, on_share=on_share)
+    _give_map(job, GRAD_CAM, maps[GRAD_CAM])
+
+
+def _give_map(job: Job, name: str, values: npt.NDArray[np.float32]) -> None:
+    """Write a map (X, Y, Z), 0 to 1, for viewers: as NIfTI, and of pictures one picture for each."""
+    affine = _reference_affine(job)
+    with job.artifact(f"{name}.nii.gz") as path:
+        write_probability_nifti(values, affine, path)
+    if affine is None:
+        for z in range(values.shape[2]):
+            with job.artifact(f"{name}-{z + 1}.png") as path:
+                write_png(path, probability_pixels(values[:, :, z]))
 
 
 def the_segmentation(job: Job) -> Segmentation:
@@ -63,9 +95,14 @@ def _require_same_model(job: Job) -> None:
         )
 
 
+def _reference_affine(job: Job) -> npt.NDArray[np.float64] | None:
+    """Return where the results lie; None for pictures."""
+    return the_case(job).images[job.outcome(Phase.READ).kept["reference"]].affine
+
+
 def _give_masks(job: Job, segmentation: Segmentation) -> None:
     labels, stored = segmentation.labels, segmentation.stored
-    affine = the_case(job).images[job.outcome(Phase.READ).kept["reference"]].affine
+    affine = _reference_affine(job)
     with job.artifact("mask.nii.gz") as path:
         write_nifti(labels, affine, path)
     with job.artifact("probability.nii.gz") as path:

@@ -42,6 +42,7 @@ export function connectControls(actions) {
   element("plane").onchange = (event) => actions.set({ plane: event.target.value });
   element("overlay").onchange = (event) => actions.set({ overlay: event.target.value });
   element("opacity").oninput = (event) => actions.set({ opacity: Number(event.target.value) });
+  element("map").onchange = (event) => actions.set({ map: event.target.value });
   element("brain").onchange = (event) => actions.set({ brain: event.target.checked });
   element("preset").onchange = (event) => actions.usePreset(event.target.value);
   element("level").oninput = (event) => actions.setWindow(Number(event.target.value), null);
@@ -57,10 +58,11 @@ let shown = "";
 
 // Show the state in the controls, if it has changed: controls that are in use must not be replaced.
 export function showControls(state, actions) {
-  const { images, brain, classes } = state.study;
+  const { images, brain, classes, maps } = state.study;
   const now = JSON.stringify([
     images.map(({ name }) => name), classes, brain, state.active, state.layout, state.plane, state.overlay,
     state.opacity, state.brain, state.preset, state.windows[state.active], state.selected,
+    maps.map(({ name }) => name), state.map,
   ]);
   if (now === shown) return;
   shown = now;
@@ -86,6 +88,9 @@ export function showControls(state, actions) {
   element("plane").style.display = ["one", "sequences"].includes(state.layout) ? "" : "none";
   element("overlay").value = state.overlay;
   element("opacity").value = state.opacity;
+  element("map").replaceChildren(option("", "None"), ...maps.map(({ name, title }) => option(name, title)));
+  element("map").value = state.map;
+  element("map-label").style.display = maps.length ? "" : "none";
   element("brain").checked = state.brain;
   element("brain-label").style.display = brain ? "" : "none";
   showWindow(state);
@@ -106,7 +111,8 @@ function showWindow(state) {
 }
 
 function showLegend(state) {
-  const { classes, brain, colours } = state.study;
+  const { classes, brain, colours, maps, mapColours } = state.study;
+  const shownMaps = maps.filter(({ name }) => name === state.map);
   const entry = (kind, property, colour, title) => {
     const sign = document.createElement("span");
     sign.className = kind;
@@ -118,6 +124,7 @@ function showLegend(state) {
   element("legend").replaceChildren(
     ...classes.map(({ colour, title }) => entry("square", "background", colour, title)),
     ...(state.selected ? [entry("square", "background", colours.selected, `lesion ${state.selected}, selected`)] : []),
+    ...shownMaps.map(({ legend }) => entry("gradient", "cssText", mapColours.gradient, legend)),
     ...(brain && state.brain ? [entry("line", "borderColor", colours.brain, "brain outline")] : []),
   );
 }

@@ -40,7 +40,7 @@ export class Frame {
   }
 }
 
-// Draw a picture: {canvas, frame, cache}. `scene`: {image, labels, lesions, brain} volumes, missing until they are
+// Draw a picture: {canvas, frame, cache}. `scene`: {image, map, labels, lesions, brain} volumes, missing until they are
 // loaded; `look`: see viewer.js.
 export function draw({ canvas, frame, cache }, scene, look) {
   const context = canvas.getContext("2d");
@@ -52,6 +52,7 @@ export function draw({ canvas, frame, cache }, scene, look) {
   const planeOf = (name) =>
     remember(cache, name, [scene[name], index], () => cut(scene[name], frame.plane, index));
   if (scene.image) drawGrey(context, frame, cache, scene.image, index, look.window);
+  if (scene.map) drawMap(context, frame, planeOf("map"), look.mapTable);
   if (scene.brain && look.brain) outline(context, frame, planeOf("brain"), 1, look.brainColour, 1, 0);
   if (scene.labels && look.overlay === "filled") fill(context, frame, planeOf("labels"), look);
   if (scene.labels && look.overlay === "outline") {
@@ -107,6 +108,12 @@ function fill(context, frame, labels, { classes, opacity }) {
   const alpha = Math.round(255 * opacity) << 24;
   const words = new Map(classes.map(({ value, rgb: [r, g, b] }) => [value, alpha | (b << 16) | (g << 8) | r]));
   paint(context, frame, coloured(labels, (value) => words.get(value) ?? 0), false);
+}
+
+// Draw a map over the image. `table`: red, green, blue and opacity of each value.
+function drawMap(context, frame, values, table) {
+  const words = table.map(([r, g, b, a]) => ((a << 24) | (b << 16) | (g << 8) | r) >>> 0);
+  paint(context, frame, coloured(values, (value) => words[value]), true);
 }
 
 // Return the pixels of a plane; `colourOf` gives alpha, blue, green and red of a value as one number.

@@ -12,6 +12,8 @@ const state = {
   study: null, // the arguments of the page
   images: new Map(), // volume, matrix and fineness of each sequence that is loaded, by name
   overlays: {}, // volumes: labels, lesions, brain
+  maps: new Map(), // volume of each map that is loaded, by name
+  map: "", // name of the map over the images; empty: none
   layout: "planes", plane: "axial",
   active: "", // name of the sequence that controls and keys change
   windows: {}, preset: "",
@@ -51,7 +53,7 @@ connect(async (study, theme) => {
 
 async function loadVolumes(study) {
   const overlays = ["labels", "lesions", "brain"].filter((name) => study[name]);
-  keepOnly([...study.images, ...overlays.map((name) => study[name])].map(({ url }) => url));
+  keepOnly([...study.images, ...study.maps, ...overlays.map((name) => study[name])].map(({ url }) => url));
   try {
     await loadImage(activeImage());
     for (const name of overlays) {
@@ -61,6 +63,7 @@ async function loadVolumes(study) {
     }
     update();
     for (const image of study.images) await loadImage(image);
+    for (const { name, url } of study.maps) state.maps.set(name, await load(url));
   } catch (error) {
     say(`The images could not be shown: ${error.message}.`);
   }
@@ -108,8 +111,9 @@ function reportSoon(by) {
 }
 
 // Slices passed through by keys and wheel are reported when the pointer leaves: controls of the page need the place then.
+// The pointer often leaves for a row of the table, so this report must change no selection.
 function reportLeaving() {
-  if (state.study && placeOf() !== reported.place) sendReport("lesion");
+  if (state.study && placeOf() !== reported.place) sendReport("place");
 }
 root.addEventListener("pointerleave", reportLeaving);
 window.addEventListener("blur", reportLeaving);
@@ -272,6 +276,7 @@ function drawPicture(picture) {
   picture.frame = new Frame(study.grid, picture.plane, width, height, scale, state.centre);
   const scene = { image: state.images.get(image.name), labels: overlays.labels, lesions: overlays.lesions };
   if (study.brain) scene.brain = overlays.brain;
+  scene.map = state.maps.get(state.map);
   draw(picture, scene, {
     point: state.point,
     window: state.windows[image.name],
@@ -279,6 +284,7 @@ function drawPicture(picture) {
     opacity: state.opacity,
     brain: state.brain,
     brainColour: study.colours.brain,
+    mapTable: study.mapColours.table,
     classes: study.classes,
     selected: state.selected,
     selectedColour: study.colours.selected,

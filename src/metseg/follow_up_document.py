@@ -1,4 +1,4 @@
-"""The JSON document of a follow-up, ``<patient>-follow-up.json``, and its table."""
+"""The JSON document of a follow-up, ``<patient>-follow-up.json``, and its table; the service sends it, too."""
 
 from __future__ import annotations
 
@@ -6,15 +6,22 @@ import csv
 import io
 from collections.abc import Iterator
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from metseg.lesion import Point
-from metseg.longitudinal.lesion_tracks import Event
-from metseg.longitudinal.size_change import Verdict
 
 Limits = tuple[float, float]
+
+#: first: present at the first examination. split: a piece of another lesion. merged: part of another lesion from now
+#: on. returned: seen again after it was absent or merged.
+Event = Literal["first", "new", "continued", "split", "merged", "vanished", "absent", "returned"]
+Verdict = Literal["larger", "smaller", "within measurement error"]
+#: Corticosteroids at an examination, in comparison with the baseline.
+Steroids = Literal["none", "decreased", "stable", "increased"]
+#: Clinical status at an examination, in comparison with the baseline.
+ClinicalStatus = Literal["improved", "stable", "worse"]
 
 
 class _Part(BaseModel):

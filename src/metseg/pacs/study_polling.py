@@ -1,0 +1,71 @@
+"""Ask a PACS for recent studies, and retrieve what a receiver lacks: images that the PACS did not or could not send."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+from metseg.errors import MetsegError
+from metseg.pacs.receiver_state import ReceiverState
+from metseg.pacs.retrieval import retrieve_study
+from metseg.pacs.routing_rules import RoutingRules
+from metseg.pacs.study_records import Archive, StudyQuery, StudyRecord, require_uid
+
+
+class StudyPoller:
+    """Retrieves studies for a receiver.
+
+    Args:
+        folder: of the receiver.
+        state: of the receiver; it remembers when the last object of each study arrived.
+        rules: which studies are processed; a rule is compared with the description of the study only.
+        archive: the PACS.
+        days: studies of today and so many days before are asked for.
+        audit: records events, without names.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        state: ReceiverState,
+        rules: RoutingRules,
+        archive: Archive,
+        *,
+        days: int,
+        audit: Callable[..., None],
+    ) -> None:
+        self._studies, self._state, self._rules, self._archive = folder / "studies", state, rules, archive
+        self._days, self._audit = days, audit
+
+    def poll(self, now: float, today: date) -> None:
+        """Retrieve what is missing of recent studies. If the PACS does not answer, the next call tries again.
+
+        Args:
+            now: time in seconds.
+            today: date of the newest studies.
+        """
+        try:
+            for study in self._recent(today):
+                self._complete(study, now)
+        except (MetsegError, OSError) as error:
+            self._audit("not_polled", code=getattr(error, "code", "resources.system"))
+
+    def _recent(self, today: date) -> list[StudyRecord]:
+        """Return the recent studies that a rule applies to, each once."""
+        dates = f"{today - timedelta(days=self._days):%Y%m%d}-"
+        found: dict[str, StudyRecord] = {}
+        for rule in self._rules.rule:
+            for study in self._archive.find_studies(StudyQuery(dates=dates, modality=rule.modality)):
+                if rule.matches({study.description}):
+                    found.setdefault(study.study_uid, study)
+        return list(found.values())
+
+    def _complete(self, study: StudyRecord, now: float) -> None:
+        folder, written = self._studies / require_uid(study.study_uid), 0
+        if study.instances is None or sum(1 for _ in folder.rglob("*.dcm")) < study.instances:
+            written = retrieve_study(self._archive, study.study_uid, self._studies).written
+        # The second is a study that was complete when the process was killed, before its arrival was recorded.
+        if written or not self._state.knows(study.study_uid):
+            self._state.add_arrival(study.study_uid, now)
+            self._audit("retrieved", objects=written)

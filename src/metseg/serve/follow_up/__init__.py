@@ -1,0 +1,1 @@
+"""Follow-ups of patients over finished studies, computed from stored results. Uses no torch."""

@@ -1,0 +1,145 @@
+"""Choose studies of one patient to compare over time, and list the comparisons that were made."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Final, cast
+
+import streamlit as st
+
+from metseg.follow_up_document import ClinicalStatus, Steroids
+from metseg.follow_up_schemas import MAX_EXAMINATIONS, FollowUpSummary, NewExamination, NewFollowUp
+from metseg.schemas import LABEL_CHARACTERS, Kind, State, StudySummary
+from metseg.ui import error_display, session_state
+from metseg.ui.api_client import Api
+from metseg.ui.display_text import KINDS, browser_zone, finding_words, moment_words, plain
+from metseg.ui.pages.study_label import LABEL_HINT, checked_label
+
+#: Number of studies that are offered, and of comparisons that are listed: the newest.
+OFFERED: Final = 200
+LISTED: Final = 50
+
+_UNKNOWN: Final = "not known"
+_STEROIDS: Final = (_UNKNOWN, "none", "decreased", "stable", "increased")
+_CLINICAL: Final = (_UNKNOWN, "improved", "stable", "worse")
+_CLINICAL_HELP: Final = "In comparison with the first examination. Without both, RANO-BM is imaging only."
+
+
+def show_follow_ups(api: Api) -> None:
+    """Show the form for a new comparison, and the list of those that exist."""
+    st.title("Follow-up")
+    st.markdown("Compare two or more finished studies of one patient: what changed, and by how much.")
+    with error_display.told():
+        _new(api)
+    st.subheader("Earlier comparisons")
+    found = api.follow_ups(limit=LISTED).follow_ups
+    if not found:
+        st.caption("None yet.")
+    for follow_up in found:
+        _row(api, follow_up)
+
+
+def _new(api: Api) -> None:
+    """Ask for the studies, their dates and clinical facts, and compare them."""
+    done = api.studies(limit=OFFERED, state=State.DONE).studies
+    known = {study.id: study for study in done if study.kind != Kind.PICTURE}
+    if len(known) < 2:
+        st.info("Two finished studies are needed. Pictures (PNG, JPEG) cannot be compared: they have no voxel size.")
+        return
+    chosen: list[str] = st.multiselect(
+        "Studies, the earliest first",
+        list(known),
+        format_func=lambda study_id: study_words(known[study_id]),
+        key="follow-studies",
+        max_selections=MAX_EXAMINATIONS,
+        help="That they are of one patient is for you to know: the service cannot check it.",
+    )
+    examinations = [_examination(known[study_id], place) for place, study_id in enumerate(chosen)]
+    given = st.text_input("Label", key="follow-label", max_chars=LABEL_CHARACTERS, help=LABEL_HINT)
+    label = checked_label(given)
+    problem = examination_problem(examinations)
+    if problem:
+        st.caption(problem)
+    is_ready = len(examinations) > 1 and not problem and label is not None
+    if st.button("Compare", key="follow", type="primary", disabled=not is_ready):
+        with st.spinner("Comparing the studies: a few seconds for each."):
+            made = api.follow_up(NewFollowUp(examinations=tuple(examinations), label=label or ""))
+        session_state.open_follow_up(made.id)
+        st.rerun()
+
+
+def study_words(study: StudySummary) -> str:
+    """Return the words of a study in the list of those to choose from."""
+    label = f"{study.label}, " if study.label else ""
+    model = f" by {study.model}" if study.model else ""
+    moment = moment_words(study.created_at, browser_zone())
+    return f"{label}{KINDS[study.kind]}{model}, {finding_words(study.lesions or 0)}, {moment}, {study.id[:8]}"
+
+
+def _examination(study: StudySummary, place: int) -> NewExamination:
+    """Ask for the date of an examination, and for steroids and clinical status of the later ones."""
+    with st.container(border=True):
+        st.markdown(f"**{place + 1}. {plain(study.label or study.id[:8])}**")
+        columns = st.columns(3)
+        day: Any = columns[0].date_input(
+            "Date of the examination", value=None, key=f"follow-day-{study.id}", format="YYYY-MM-DD",
+            min_value=date(1970, 1, 1), help="For all studies, or for none.",
+        )  # fmt: skip
+        if not place:
+            return NewExamination(study=study.id, day=day)
+        steroids, clinical = (
+            column.selectbox(title, values, key=f"follow-{name}-{study.id}", help=_CLINICAL_HELP)
+            for column, title, values, name in (
+                (columns[1], "Steroids", _STEROIDS, "steroids"),
+                (columns[2], "Clinical status", _CLINICAL, "clinical"),
+            )
+        )
+        return NewExamination(
+            study=study.id,
+            day=day,
+            steroids=cast(Steroids | None, _known(steroids)),
+            clinical=cast(ClinicalStatus | None, _known(clinical)),
+        )
+
+
+def _known(value: str | None) -> str | None:
+    return None if value == _UNKNOWN else value
+
+
+def examination_problem(examinations: Sequence[NewExamination]) -> str:
+    """Return what must be filled in or changed before examinations can be compared; empty: nothing.
+
+    >>> examination_problem([NewExamination(study="0" * 32, day=date(2024, 5, 1)), NewExamination(study="1" * 32)])
+    'Give the dates of all studies, or of none.'
+    """
+    days = [one.day for one in examinations if one.day is not None]
+    if days and len(days) < len(examinations):
+        return "Give the dates of all studies, or of none."
+    if any(later <= earlier for earlier, later in itertools.pairwise(days)):
+        return "The dates must be in the order of the studies, the earliest first. Choose the studies in that order."
+    for values in ([one.steroids for one in examinations[1:]], [one.clinical for one in examinations[1:]]):
+        if any(value is None for value in values) and any(value is not None for value in values):
+            return "Give steroids and clinical status for all studies after the first, or for none."
+    return ""
+
+
+def _row(api: Api, follow_up: FollowUpSummary) -> None:
+    with st.container(border=True):
+        words, buttons = st.columns([5, 3], vertical_alignment="center")
+        label = f"**{plain(follow_up.label)}**  \n" if follow_up.label else ""
+        words.markdown(f"{label}{plain(follow_up.headline[0])}")
+        words.caption(
+            plain(f"{len(follow_up.examinations)} studies, {moment_words(follow_up.created_at, browser_zone())}")
+        )
+        with buttons, st.container(horizontal=True, horizontal_alignment="right"):
+            if st.button("Open", key=f"open-follow-up-{follow_up.id}"):
+                session_state.open_follow_up(follow_up.id)
+                st.rerun()
+            with st.popover("Delete", icon=":material/delete:"):
+                st.markdown("The comparison is deleted permanently; its studies stay.")
+                if st.button("Delete now", key=f"delete-follow-up-{follow_up.id}", type="primary"):
+                    with error_display.told():
+                        api.delete_follow_up(follow_up.id)
+                        st.rerun()
