@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metseg.cli.export import FORMATS_HELP, IDENTITY_HELP, MARGIN_HELP, MARGIN_KIND_HELP, separated, print_notes
+from metseg.cli.export import FORMATS_HELP, IDENTITY_HELP, MARGIN_HELP, MARGIN_KIND_HELP, print_notes, separated
 from metseg.cli.option_parsing import MODEL_HELP, absolute, named_part, named_sequences
 from metseg.errors import InputError, UsageError
 from metseg.message_text import pluralize
