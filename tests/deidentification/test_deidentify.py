@@ -142,11 +142,13 @@ def test_what_may_show_a_name_is_set_aside_and_said(
     scanner.write(study / "more", [screenshot, burned, report], seed=3)
     broken = next(path for path in study.iterdir() if path.is_file()).read_bytes()
     (study / "more" / "broken").write_bytes(broken[: len(broken) // 3])
+    (study / "more" / "again").write_bytes(broken)
     answer = run_metseg("deidentify", study, "--out", tmp_path / "out", "--json")
     found = json.loads(answer.out)
     assert len(found["files"]) == 4
     assert found["set_aside"]["text may be burned into the pixels"] == 2
-    assert sum(found["set_aside"].values()) == 4
+    assert found["set_aside"]["another file has the same SOP instance UID"] == 1
+    assert sum(found["set_aside"].values()) == 5
     again = json.loads(run_metseg("deidentify", study, "--out", tmp_path / "b", "--keep-burned-in", "--json").out)
     assert len(again["files"]) == 6
 

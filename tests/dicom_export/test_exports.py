@@ -79,6 +79,22 @@ def test_equal_results_have_equal_bytes_and_uids(simulated_case, tmp_path: Path)
     assert len(set(uids)) == len(names) + 1
 
 
+def test_the_headers_of_a_source_are_read_once_for_several_documents(
+    simulated_case, run_metseg: Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scans: list[object] = []
+
+    def counted(roots: object) -> object:
+        scans.append(roots)
+        return scan(roots)
+
+    monkeypatch.setattr("metseg.dicom_export.source_series.scan", counted)
+    document = simulated_case.saved
+    answer = run_metseg("export", document, document, "--source", simulated_case.folder, "--out", tmp_path / "out")
+    assert answer.status == 0, answer.err
+    assert len(scans) == 1
+
+
 def test_one_lesion_has_one_tracking_uid_in_segments_and_report(simulated_case, tmp_path: Path) -> None:
     seg, sr = metseg.export(simulated_case.saved, simulated_case.folder, tmp_path, formats=["sr"])
     segments = {item.TrackingUID for item in pydicom.dcmread(seg).SegmentSequence}

@@ -57,8 +57,9 @@ def predict(
 
 
 def test_objects_of_a_prediction(predict: Callable, tmp_path: Path) -> None:
-    status, out, err = predict("--export", "seg,rtstruct", "--export", "sr,pdf", "--margin", "1.5", "--json")
+    status, out, err = predict("--export", "seg,rtstruct", "--export", "sr,pdf", "--margin", "0.9", "--json")
     assert status == 0, err
+    assert "does not reach the next slice, because slices are 2 mm apart" in err
     answer = json.loads(out)
     made = {Path(path).name.partition("-")[2].partition("-")[2]: pydicom.dcmread(path) for path in answer["exported"]}
     assert set(made) == {"seg.dcm", "rtstruct.dcm", "sr.dcm", "report.dcm"}

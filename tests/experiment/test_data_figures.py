@@ -103,6 +103,10 @@ def test_image_truth_and_prediction_by_class(bmsr: Path, tmp_path: Path, run_met
     nibabel.save(other, tmp_path / "other.nii.gz")
     ran = run_metseg("figure", "classes", bmsr, "--prediction", tmp_path / "other.nii.gz", "--out", out)
     assert "different grids" in ran[2]
+    coarse = nibabel.Nifti1Image(np.full((20, 20, 16), 300, np.int16), np.diag([8.0, 8.0, 8.0, 1]))
+    nibabel.save(coarse, bmsr / "100101A" / "100101A_FLAIR.nii.gz")
+    ran = run_metseg("figure", "classes", bmsr, "--prediction", truth, "--out", out)
+    assert "sequence t2f and the truth are on different grids" in ran[2]
 
 
 def test_curves_of_a_training_and_of_an_old_one(tmp_path: Path, run_metseg: Run) -> None:

@@ -25,6 +25,7 @@ from metseg.volume import Volume
 
 if TYPE_CHECKING:
     from metseg.dicom_export import ExportOptions, ResultContent
+    from metseg.dicom_export.source_series import SourceStudies
     from metseg.io.dicom import Series
 
 IDENTITIES = ("pseudonym", "keep")
@@ -37,10 +38,12 @@ class Exported:
     Args:
         files: what was written.
         empty: exports that were not written, because the result holds nothing for them.
+        notes: what to know of the objects, clauses.
     """
 
     files: tuple[Path, ...]
     empty: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def export(
@@ -86,12 +89,14 @@ def export(
             metseg.export("out/case.json", "dicom_folder", formats=["seg", "sr"], identity="keep")
             metseg.export("out/case.json", "dicom_folder", formats=["rtstruct"], margin_mm=2.0)
     """
+    from metseg.dicom_export.source_series import SourceStudies
+
     number = None if series is None else str(series)
     folder = optional_path("out", out)
     return list(
         export_result(
             prediction,
-            _roots(source),
+            SourceStudies(_roots(source)),
             folder,
             formats=require_texts("formats", formats),
             series=number,
@@ -104,7 +109,7 @@ def export(
 
 def export_result(
     prediction: Prediction | str | Path,
-    roots: Sequence[Path],
+    source: SourceStudies,
     out: Path | None,
     *,
     formats: Sequence[str],
@@ -116,6 +121,7 @@ def export_result(
     """Write a prediction as DICOM objects; see `export`, which checks the types of its arguments.
 
     Args:
+        source: the same for all results of one call, so that its files are read once.
         margin: the fields of `metseg.dicom_export.ExportOptions`.
     """
     from metseg.dicom_export import build_exports, read_source_headers, write_exports
@@ -132,14 +138,26 @@ def export_result(
         out = path.parent if out is None else out
     else:
         raise wrong_type("prediction", prediction, expected="a metseg.Prediction, or the path of <case>.json")
-    found = find_source_series(roots, case_id=content.case_id, recorded=recorded, series=series)
+    found = find_source_series(source, case_id=content.case_id, recorded=recorded, series=series)
     if not isinstance(prediction, Prediction):
         content = replace(content, report_pdf=partial(_report_of_document, Path(prediction), found, model, content))
     headers = read_source_headers(found, identity="keep" if identity == "keep" else "pseudonym")
     objects = build_exports(content, headers, formats, options)
     out.mkdir(parents=True, exist_ok=True)
     written = write_exports(objects, content.case_id, out)
-    return Exported(tuple(written), tuple(name for name, made in objects.items() if not made))
+    empty = tuple(name for name, made in objects.items() if not made)
+    return Exported(tuple(written), empty, _margin_notes(options.margin_mm, headers.step_mm))
+
+
+def _margin_notes(margin_mm: float | None, step_mm: float) -> tuple[str, ...]:
+    """Return that a margin stays within the slices of its lesion: a voxel belongs to it by its centre.
+
+    >>> _margin_notes(2.0, 5.0), _margin_notes(2.0, 3.0)
+    (('the margin of 2 mm does not reach the next slice, because slices are 5 mm apart',), ())
+    """
+    if margin_mm is None or margin_mm >= step_mm / 2:
+        return ()
+    return (f"the margin of {margin_mm:g} mm does not reach the next slice, because slices are {step_mm:.3g} mm apart",)
 
 
 def check_export(formats: Sequence[str], *, identity: str, margin: dict[str, Any] | None = None) -> ExportOptions:
@@ -156,11 +174,11 @@ def check_export(formats: Sequence[str], *, identity: str, margin: dict[str, Any
     return options
 
 
-def _roots(source: object) -> list[Path]:
+def _roots(source: object) -> tuple[Path, ...]:
     if isinstance(source, str | Path):
-        return [require_path("source", source)]
+        return (require_path("source", source),)
     if isinstance(source, Sequence) and source:
-        return [require_path("source", one) for one in source]
+        return tuple(require_path("source", one) for one in source)
     raise wrong_type("source", source, expected="the path of a DICOM study, or a list of paths")
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from metseg.api.dicom_results import Exported
 
 FORMATS_HELP = (
     "DICOM objects to write: seg, seg-classes, seg-probability, rtstruct, sr, pdf or pages; several with commas."
@@ -52,13 +55,15 @@ def export(
 ) -> None:
     """Write predictions as DICOM: SEG, RTSTRUCT, structured report, encapsulated PDF."""
     from metseg.api.dicom_results import export_result
+    from metseg.dicom_export.source_series import SourceStudies
 
+    studies = SourceStudies(tuple(source))
     margins = {"margin_mm": margin, "margin_kind": margin_kind}
     written: list[Path] = []
     for document in documents:
         made = export_result(
             document,
-            source,
+            studies,
             out,
             formats=separated(formats or ["seg"]),
             series=series,
@@ -66,7 +71,7 @@ def export(
             margin=margins,
             model=model,
         )
-        tell_empty(document.stem, made.empty)
+        print_notes(document.stem, made)
         written += made.files
     if as_json:
         print(json.dumps({"files": [str(path) for path in written]}))
@@ -85,7 +90,9 @@ def separated(values: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name))
 
 
-def tell_empty(case: str, names: Sequence[str]) -> None:
-    """Say which exports were not written because the result holds nothing for them."""
-    if names:
-        typer.echo(f"note: {case} holds no lesion, so these are not written: {', '.join(names)}", err=True)
+def print_notes(case: str, made: Exported) -> None:
+    """Print which exports were not written because the result holds nothing for them, and the notes on the others."""
+    if made.empty:
+        typer.echo(f"note: {case} holds no lesion, so these are not written: {', '.join(made.empty)}", err=True)
+    for note in made.notes:
+        typer.echo(f"note: {case}: {note}", err=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from metseg.cli.export import FORMATS_HELP, IDENTITY_HELP, MARGIN_HELP, MARGIN_KIND_HELP, separated, tell_empty
+from metseg.cli.export import FORMATS_HELP, IDENTITY_HELP, MARGIN_HELP, MARGIN_KIND_HELP, print_notes, separated
 from metseg.cli.option_parsing import MODEL_HELP, absolute, named_part, named_sequences
 from metseg.errors import InputError, UsageError
 from metseg.message_text import pluralize
@@ -257,14 +257,18 @@ class DicomExports:
 
     def write(self, outcome: Outcome) -> list[Path]:
         """Write the objects of each case that was predicted; a case that cannot be exported becomes an error."""
+        if not self.names:
+            return []
         from metseg.api.dicom_results import export_result
+        from metseg.dicom_export.source_series import SourceStudies
 
         written: list[Path] = []
-        for document in outcome.documents if self.names else ():
+        source = SourceStudies(self.inputs)
+        for document in outcome.documents:
             try:
                 made = export_result(
                     document,
-                    self.inputs,
+                    source,
                     None,
                     formats=self.names,
                     identity=self.identity,
@@ -274,7 +278,7 @@ class DicomExports:
             except (InputError, UsageError) as error:
                 outcome.errors.append(error)
                 continue
-            tell_empty(document.stem, made.empty)
+            print_notes(document.stem, made)
             written += made.files
         return written
 

@@ -48,6 +48,7 @@ def chosen_artifacts(
             "the result has no such artifact",
             got=", ".join(unknown),
             expected=", ".join(known),
+            cure="give names of this list",
             code="usage.unknown_name",
         )
     return [known[name] for name in names]

@@ -127,6 +127,7 @@ def _each(name: str, values: Sequence[Any], count: int) -> Sequence[Any]:
             where=name,
             expected=count,
             got=len(values),
+            cure=f"give {count}, or none" if count > 0 else "give two studies or more",
             code="usage.options",
         )
     return values or [None] * max(count, 0)
@@ -139,7 +140,12 @@ def _day(value: str | date | None) -> date | None:
         return date.fromisoformat(value)
     except ValueError:
         raise UsageError(
-            "not a date", where="dates", expected="such as 2024-05-31", got=value, code="usage.dates"
+            "not a date",
+            where="dates",
+            expected="year, month and day",
+            got=value,
+            cure="write it like 2024-05-31",
+            code="usage.dates",
         ) from None
 
 

@@ -31,6 +31,7 @@ _PIXELS: Final = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 NO_IMAGE = "no image: reports, plans and documents may name the patient anywhere"
 BURNED_IN = "text may be burned into the pixels"
 DIRECTORY = "DICOMDIR, which refers to the original files"
+REPEATED = "another file has the same SOP instance UID"
 
 
 @dataclass
@@ -122,6 +123,9 @@ def _copy(
             name, content = _cleaned(dataset, meta.syntax, options, done)
     except InputError as error:
         done.set_aside[error.what] += 1
+        return
+    if (out / name).exists():  # the folder was empty: an earlier file of this run
+        done.set_aside[REPEATED] += 1
         return
     write_bytes(out / name, content)
     done.written.append(out / name)

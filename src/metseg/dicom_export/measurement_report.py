@@ -57,7 +57,7 @@ def _comments(request: ExportRequest) -> Iterator[str]:
     yield caution()
     yield (
         "Volume and diameters are those of the core of a lesion, without oedema. The certainty is the mean probability "
-        f"over its voxels by the model {request.content.model}."
+        f"over all its voxels by the model {request.content.model}, calibrated if the model has a calibration."
     )
     if not request.lesions.structures:
         yield "No lesion was found."

@@ -83,7 +83,6 @@ class SourceHeaders:
         references: by slice.
         affine: (4, 4) voxel-to-RAS of the grid, mm; axes are column, row, slice.
         shape: (X, Y, Z) of the grid.
-        identity: whom the objects name.
     """
 
     headers: tuple[Dataset, ...]
@@ -91,7 +90,6 @@ class SourceHeaders:
     references: tuple[Reference, ...]
     affine: npt.NDArray[np.float64]
     shape: tuple[int, int, int]
-    identity: Identity
 
     @property
     def first(self) -> Dataset:
@@ -104,7 +102,7 @@ class SourceHeaders:
 
     @property
     def step_mm(self) -> float:
-        """Return the distance of neighbouring slices."""
+        """Return the distance of neighbouring slices in mm."""
         return spacing_mm(self.affine)[2]
 
     @property
@@ -149,7 +147,6 @@ def read_source_headers(series: Series, *, identity: Identity = "pseudonym") -> 
         tuple(_references(headers, frames)),
         arrangement.affine,
         (pixels.columns, pixels.rows, len(frames)),
-        identity,
     )
 
 

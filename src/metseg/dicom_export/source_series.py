@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from metseg.errors import InputError, UsageError
@@ -10,13 +12,27 @@ from metseg.io.dicom.series_scan import Study, scan
 from metseg.io.dicom.series_splitting import Series
 
 
-def find_source_series(
-    roots: Path | Sequence[Path], *, case_id: str, recorded: str = "", series: str | None = None
-) -> Series:
+@dataclass(frozen=True)
+class SourceStudies:
+    """The DICOM files that several results may have been made of; their headers are read once, when they are needed.
+
+    Args:
+        roots: folders, zip archives and files.
+    """
+
+    roots: tuple[Path, ...]
+
+    @cached_property
+    def studies(self) -> tuple[Study, ...]:
+        """Return the studies; raises as `metseg.io.dicom.series_scan.scan`."""
+        return scan(self.roots).studies
+
+
+def find_source_series(source: SourceStudies, *, case_id: str, recorded: str = "", series: str | None = None) -> Series:
     """Return the series that a result shares its grid with; only headers are read.
 
     Args:
-        roots: folders, zip archives and files with the study.
+        source: with the study.
         case_id: of the result; the name of a study that was read as DICOM is made of its UID.
         recorded: name of the series in the record of the result, such as "series 5"; empty: not known.
         series: the scanner's number of the series, as notes and reports give it; None: the recorded one.
@@ -25,7 +41,7 @@ def find_source_series(
         UsageError: ``export.series``, the result was not made of DICOM and no series is named;
             ``usage.unknown_name``, no such series.
     """
-    studies = scan(roots).studies
+    studies = source.studies
     own = [study for study in studies if case_id == f"study-{study.study}"]
     if not own and recorded.startswith("series "):
         raise InputError(

@@ -114,7 +114,7 @@ def draw_classes(case: Case, prediction: Volume, path: Path, *, labels: str, seq
         labels: label scheme of both.
         sequence: background.
     Raises:
-        InputError: no mask, no such sequence, or another grid.
+        InputError: no mask, no such sequence, or the sequence or the prediction on another grid than the mask.
     """
     truth = _truth(case)
     if sequence not in case.images:
@@ -125,15 +125,19 @@ def draw_classes(case: Case, prediction: Volume, path: Path, *, labels: str, seq
             cure="choose one of these with --sequence",
             code="input.sequence",
         )
-    if not same_grid(truth.grid, prediction.grid):
-        raise InputError(
-            "the prediction and the truth are on different grids",
-            where=case.case_id,
-            expected=truth.grid,
-            got=prediction.grid,
-            cure="give the mask that metseg predict wrote for this case",
-            code="input.shape_mismatch",
-        )
+    for name, volume, cure in (
+        ("prediction", prediction, "give the mask that metseg predict wrote for this case"),
+        (f"sequence {sequence}", case.images[sequence], "choose a sequence on the grid of the mask with --sequence"),
+    ):
+        if not same_grid(truth.grid, volume.grid):
+            raise InputError(
+                f"the {name} and the truth are on different grids",
+                where=case.case_id,
+                expected=truth.grid,
+                got=volume.grid,
+                cure=cure,
+                code="input.shape_mismatch",
+            )
     styles = class_styles(labels)
     predicted = check_labels(prediction.data, LABEL_SCHEMES[labels], where="prediction")
     true, found = _in_ras(Volume(truth.data, truth.affine)), _in_ras(Volume(predicted, prediction.affine))

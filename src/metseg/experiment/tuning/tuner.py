@@ -207,6 +207,7 @@ class _Search:
         try:
             dice = self._train(trial, values)
         except TrialStopped:
+            self._failures.clear()  # its values could be trained with
             raise optuna.TrialPruned from None
         except MetsegError as error:
             if error.code not in TRIAL_ERRORS:

@@ -21,6 +21,8 @@ CROSS_GAP = 0.12
 #: Margin of text, as a share of the panel.
 MARGIN = 0.035
 LETTER_POINTS, NAME_POINTS, BAR_POINTS = 7.5, 6.5, 8
+#: Titles of panels; provenance and legend of a figure.
+TITLE_POINTS, CAPTION_POINTS = 9, 8
 
 #: Position and alignment of the letters at the left, right, top and bottom.
 _LETTER_PLACES = (
@@ -38,6 +40,25 @@ def provenance_of(case: str) -> str:
     'P01 · Research use only: not a medical device.'
     """
     return " · ".join(filter(None, (case, NOTICE)))
+
+
+def draw_head(drawn: Figure, case: str) -> None:
+    """Make a figure dark, and write the line of `provenance_of` on top."""
+    drawn.set_facecolor(BACKGROUND)
+    drawn.suptitle(provenance_of(case), x=0.01, ha="left", fontsize=CAPTION_POINTS, color=TEXT, weight="normal")
+
+
+def draw_legend(drawn: Figure, legend: Sequence[ClassStyle]) -> None:
+    """Draw the colours and titles of classes below a figure; nothing without classes."""
+    if legend:
+        drawn.legend(
+            handles=legend_patches(legend),
+            loc="outside lower left",
+            ncols=len(legend),
+            fontsize=CAPTION_POINTS,
+            labelcolor=TEXT,
+            frameon=False,
+        )
 
 
 def draw_bar(axes: Axes) -> None:

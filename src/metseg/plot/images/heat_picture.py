@@ -8,9 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.picture_style import Styles
-from metseg.plot.images.annotations import BACKGROUND, TEXT, draw_heat_bar, legend_patches, provenance_of
+from metseg.plot.images.annotations import TEXT, TITLE_POINTS, draw_head, draw_heat_bar, draw_legend
 from metseg.plot.images.overlay import draw_heat, draw_labels, grey
-from metseg.plot.images.planes import CAPTION_POINTS, TITLE_POINTS
 from metseg.plot.style import figure, save
 
 PANEL_INCHES, BAR_INCHES, MARGIN_INCHES = 3.4, 0.9, 0.9
@@ -44,18 +43,12 @@ def draw_heat_picture(
     }
     height = PANEL_INCHES * picture.shape[1] / picture.shape[0] + MARGIN_INCHES
     with figure(width=2 * PANEL_INCHES + BAR_INCHES, height=height) as drawn:
-        drawn.set_facecolor(BACKGROUND)
-        drawn.suptitle(provenance_of(name), x=0.01, ha="left", fontsize=CAPTION_POINTS, color=TEXT, weight="normal")
+        draw_head(drawn, name)
         row = drawn.subplots(1, 2)
         for axes, (words, image) in zip(row, panels.items(), strict=True):
             axes.imshow(image.transpose(1, 0, 2), interpolation="nearest")
             axes.set_axis_off()
             axes.set_title(words, fontsize=TITLE_POINTS, color=TEXT, weight="normal")
         draw_heat_bar(drawn, row, title)
-        shown = [styles[value] for value in map(int, np.unique(labels)) if value in styles]
-        if shown:
-            drawn.legend(
-                handles=legend_patches(shown), loc="outside lower left", ncols=len(shown), fontsize=CAPTION_POINTS,
-                labelcolor=TEXT, frameon=False,
-            )  # fmt: skip
+        draw_legend(drawn, [styles[value] for value in map(int, np.unique(labels)) if value in styles])
         save(drawn, path)

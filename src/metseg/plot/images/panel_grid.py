@@ -9,11 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.picture_style import ClassStyle
-from metseg.plot.images.annotations import BACKGROUND, TEXT, legend_patches, provenance_of, write
+from metseg.plot.images.annotations import CAPTION_POINTS, TEXT, TITLE_POINTS, draw_head, draw_legend, write
 from metseg.plot.style import figure, save
 
 PANEL_INCHES, HEAD_INCHES, FOOT_INCHES = 2.2, 0.6, 0.4
-TITLE_POINTS, CAPTION_POINTS = 9, 8
 
 Rgb = npt.NDArray[np.uint8]
 
@@ -37,8 +36,7 @@ def draw_panel_grid(
     """
     height = PANEL_INCHES * len(rows) + HEAD_INCHES + FOOT_INCHES * bool(legend)
     with figure(width=PANEL_INCHES * len(titles), height=height) as drawn:
-        drawn.set_facecolor(BACKGROUND)
-        drawn.suptitle(provenance_of(""), x=0.01, ha="left", fontsize=CAPTION_POINTS, color=TEXT, weight="normal")
+        draw_head(drawn, "")
         grid = drawn.subplots(len(rows), len(titles), squeeze=False)
         for row, (axes_row, pictures, name) in enumerate(zip(grid, rows, names, strict=True)):
             for axes, picture, title in zip(axes_row, pictures, titles, strict=True):
@@ -47,13 +45,5 @@ def draw_panel_grid(
                 if row == 0:
                     axes.set_title(title, fontsize=TITLE_POINTS, color=TEXT, weight="normal")
             write(axes_row[0], name, (0.03, 0.97), CAPTION_POINTS, ha="left", va="top")
-        if legend:
-            drawn.legend(
-                handles=legend_patches(legend),
-                loc="outside lower left",
-                ncols=len(legend),
-                fontsize=CAPTION_POINTS,
-                labelcolor=TEXT,
-                frameon=False,
-            )
+        draw_legend(drawn, legend)
         save(drawn, path)

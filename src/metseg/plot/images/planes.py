@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from metseg.picture_style import Styles
 from metseg.plot.images.annotations import (
-    BACKGROUND,
     TEXT,
+    TITLE_POINTS,
     draw_bar,
     draw_cross,
+    draw_head,
     draw_heat_bar,
+    draw_legend,
     draw_letters,
-    legend_patches,
-    provenance_of,
 )
 from metseg.plot.images.overlay import draw_heat, draw_labels, grey
 from metseg.plot.style import figure, save
@@ -39,7 +39,6 @@ PLANES: Sequence[tuple[str, int, int, int]] = (("axial", 2, 0, 1), ("coronal", 1
 
 PANEL_INCHES, TITLE_INCHES, MARGIN_INCHES = 3.0, 0.32, 0.6
 BAR_INCHES = 0.9
-TITLE_POINTS, CAPTION_POINTS = 9, 8
 
 #: Voxels brighter than this share of the 99th percentile are shown with this margin in voxels; the rest is air.
 AIR_SHARE, MARGIN_VOXELS = 0.05, 4
@@ -144,8 +143,7 @@ def _fill(
     box = shown_box(image)
     image, labels = image[box], labels[box]
     values = None if heat is None else heat.values[box]
-    drawn.set_facecolor(BACKGROUND)
-    drawn.suptitle(provenance_of(caption.case), x=0.01, ha="left", fontsize=CAPTION_POINTS, color=TEXT, weight="normal")
+    draw_head(drawn, caption.case)
     rows = drawn.subplots(len(cuts), len(PLANES), squeeze=False)
     for places, cut in zip(rows, cuts, strict=True):
         centre = [place - side.start for place, side in zip(cut.centre, box, strict=True)]
@@ -159,16 +157,7 @@ def _fill(
             axes.set_title(title, fontsize=TITLE_POINTS, color=TEXT, weight="normal")
     if heat is not None:
         draw_heat_bar(drawn, rows, heat.title)
-    shown = [caption.styles[value] for value in map(int, np.unique(labels)) if value in caption.styles]
-    if shown:
-        drawn.legend(
-            handles=legend_patches(shown),
-            loc="outside lower left",
-            ncols=len(shown),
-            fontsize=CAPTION_POINTS,
-            labelcolor=TEXT,
-            frameon=False,
-        )
+    draw_legend(drawn, [caption.styles[value] for value in map(int, np.unique(labels)) if value in caption.styles])
     return np.asarray(rows, dtype=object)
 
 
