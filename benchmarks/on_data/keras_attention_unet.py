@@ -74,9 +74,8 @@ def run_keras() -> None:
     import numpy as np
     import tensorflow
 
-    threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
-    tensorflow.config.threading.set_intra_op_parallelism_threads(threads)
-    tensorflow.config.threading.set_inter_op_parallelism_threads(threads)
+    # Not the threads between operations: with one of them, TensorFlow 2.21 waits for itself.
+    tensorflow.config.threading.set_intra_op_parallelism_threads(int(os.environ.get("OMP_NUM_THREADS", "0")))
     network = keras_network()
     random = np.random.default_rng(0)
     images = random.random((BATCH, SIDE, SIDE, 1), dtype=np.float32)
@@ -165,6 +164,7 @@ def main() -> int:
     for number in range(WARM_UP + options.steps):
         for name, step in (("keras", keras.step), ("metseg", ours)):
             taken = step()
+            sys.stderr.write(f"step {number}, {name}: {taken:.2f} s\n")
             if number >= WARM_UP:
                 seconds[name].append(taken)
     keras.end()

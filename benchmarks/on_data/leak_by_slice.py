@@ -5,7 +5,8 @@
 Trains one recipe twice with equal budgets: split by patient, and by slice. Prints, as Markdown, the Dice of each
 network on its own test part, and of both on the slices that are in both test parts. The patients of these shared
 slices are unknown to the first network, and the second was trained on other slices of them: the difference is the
-leak alone. Intervals: bootstrap over patients. An interrupted run goes on when the command is repeated.
+leak alone. Intervals: bootstrap over patients. An interrupted run goes on when the command is repeated;
+``--as-it-is`` scores the best weights of each run so far.
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ import numpy.typing as npt
 import metseg
 from metseg.evaluation.metrics.slice_metrics import slice_scores
 from metseg.evaluation.statistics.confidence_intervals import Interval, bootstrap_pooled, ratio
+from metseg.inference.predictor import Predictor
 from metseg.io.case_source import CaseSource
 from metseg.io.splits import Split
 from metseg.io.stratified_sampling import By
 from metseg.recipe import load_recipe
 from metseg.training.data import read_sources
+from metseg.training.finalize import best_network
 from metseg.training.run import Run, train_run
 from metseg.training.run_folder import RunFolder
 
@@ -126,20 +129,20 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--recipe", default="assignment-attention-unet")
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--as-it-is", action="store_true", help="score the best weights so far, without more training")
     options = parser.parse_args()
-    tests, bundles = {}, {}
+    tests, models = {}, {}
     for side in SIDES:
         recipe = load_recipe(options.recipe, [*options.changes, f"split.by={side}"])
         sources = read_sources(recipe, options.data)
-        out = options.out / f"by-{side}"
-        run = Run(options.data, out, resume=out.exists(), cache=options.out / "cache", device="cpu")
-        bundles[side] = train_run(recipe, run)
-        tests[side] = select_test_slices(Split.load(RunFolder(out).split_file), sources)
+        folder = RunFolder(options.out / f"by-{side}")
+        if not options.as_it_is:
+            run = Run(options.data, folder.path, resume=folder.exists, cache=options.out / "cache", device="cpu")
+            train_run(recipe, run)
+        models[side] = Predictor([best_network(folder, recipe)], recipe)
+        tests[side] = select_test_slices(Split.load(folder.split_file), sources)
     shared = shared_slices(*(tests[side] for side in SIDES))
-    sums = {
-        side: counted(metseg.load_model(bundles[side]), sources, {"own": tests[side], "shared": shared})
-        for side in SIDES
-    }
+    sums = {side: counted(models[side], sources, {"own": tests[side], "shared": shared}) for side in SIDES}
     print(table(sums))
 
 

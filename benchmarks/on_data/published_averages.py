@@ -40,19 +40,53 @@ TOLERANCE = 0.01
 PARTS = {"train": "training", "validation": "validation"}
 
 
-def tables_of_run(run: Path, data: str, labels: str) -> dict[str, np.ndarray]:
-    """Return the joint counts of all voxels of the training and of the validation patients of a run."""
+def truncated_counts(lesion: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Return the (2, 2) counts of Keras' ``MeanIoU`` where it is given one-hot truth and probabilities by mistake.
+
+    It compares the values 0 and 1 of all channels (here background and any lesion), and truncates every probability
+    below 1 to 0.
+
+    Args:
+        lesion: (X, Y, Z) bool, the truth.
+        probability: (X, Y, Z) of lesion.
+    """
+    ones = np.where(lesion, probability >= 1, probability <= 0)  # the channel that is 1 in the truth
+    others = np.where(lesion, probability <= 0, probability >= 1)
+    right, wrong = int(ones.sum()), int(others.sum())
+    return np.array([[lesion.size - wrong, wrong], [lesion.size - right, right]], np.int64)
+
+
+def truncated_line(title: str, counts: np.ndarray) -> str:
+    """Return what ``MeanIoU`` would say of counts from `truncated_counts`, as a line of Markdown."""
+    same = np.diag(counts)
+    mean = float(np.mean(same / (counts.sum(axis=0) + counts.sum(axis=1) - same)))
+    share = counts[1, 1] / counts[1].sum()
+    return (
+        f"- {title}: `MeanIoU` of one-hot truth and probabilities, background and any lesion: {mean:.4f}; {share:.2%} "
+        "of the voxels have a right probability of exactly 1"
+    )
+
+
+def tables_of_run(run: Path, data: str, labels: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the joint counts of all voxels of the training and of the validation patients of a run.
+
+    The second value is the same for the counts of `truncated_counts`. Probabilities of volumes are stored in half
+    precision, in which 0 means below 3e-8.
+    """
     model, split, scheme = metseg.load_model(run / "bundle"), Split.load(run / "split.json"), LABEL_SCHEMES[labels]
     size = len(scheme.values)
     tables = {title: np.zeros((size, size), np.int64) for title in PARTS.values()}
+    truncated = {title: np.zeros((2, 2), np.int64) for title in PARTS.values()}
     for source in find_cases(data, labels=labels):
         title = next((PARTS[part] for part in PARTS if source.patient in getattr(split, part)), None)
         if title is None:
             continue
         prediction = model(source.load())
         assert prediction.truth is not None
-        tables[title] += joint_counts(np.asarray(prediction.truth.data, np.uint8), prediction.labels, scheme)
-    return tables
+        truth = np.asarray(prediction.truth.data, np.uint8)
+        tables[title] += joint_counts(truth, prediction.labels, scheme)
+        truncated[title] += truncated_counts(truth > 0, prediction.probability)
+    return tables, truncated
 
 
 def joint_tables(predictions: Path, data: str, labels: str) -> dict[str, np.ndarray]:
@@ -104,9 +138,10 @@ def main() -> None:
         print(report(joint_tables(options.predictions, options.data, options.labels), options.labels))
         return
     for run in sorted(options.comparison.glob("*/run")):
-        tables = tables_of_run(run, options.data, options.labels)
+        tables, truncated = tables_of_run(run, options.data, options.labels)
         named = {f"{run.parent.name}, {title} patients": joint for title, joint in tables.items()}
         print(report(named, options.labels))
+        print("\n".join(truncated_line(title, counts) for title, counts in truncated.items()), "\n")
 
 
 if __name__ == "__main__":

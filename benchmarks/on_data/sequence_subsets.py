@@ -82,7 +82,7 @@ def _score_case(
                 "patient": case.patient,
                 "subset": subset,
                 "region": region,
-                "dice": scores[region]["dice"] if truth_ml else None,
+                "dice": scores[region]["dice"] if scores[region]["n_tp"] or scores[region]["n_fn"] else None,
                 "truth_ml": round(truth_ml, 3),
                 "predicted_ml": round(predicted_ml, 3),
                 "enhancing": "ET" in volumes and volumes["ET"][0] >= ENHANCING_ML,

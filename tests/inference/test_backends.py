@@ -170,6 +170,24 @@ def test_a_graph_that_differs_from_torch_is_not_written(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@every_format
+def test_swin_unetr_is_refused_and_nothing_is_written(form: str, tmp_path: Path) -> None:
+    """Sizes of windows are in its graph, so that it differs from torch at another size."""
+    options = {"feature_size": 12, "depths": (1, 1, 1, 1), "window_size": 4}
+    recipe = Recipe.model_validate({
+        "name": "swin", "data": {"modalities": ["t2f"]},
+        "model": {"name": "swin_unetr", **options}, "train": {"precision": "float32"},
+    })  # fmt: skip
+    torch.manual_seed(0)
+    network = build_model("swin_unetr", options, in_channels=1, out_channels=1, dimensions=2)
+    save_bundle(tmp_path / "bundle", networks=[network], recipe=recipe, card="# swin", metrics={})
+    out = tmp_path / "export"
+    with pytest.raises(BundleError) as caught:
+        export_bundle(load_bundle(tmp_path / "bundle"), form, out)
+    assert caught.value.code == "model.export"
+    assert not out.exists()
+
+
 def test_what_does_not_fit_the_backend_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = small_bundle(tmp_path / "b", dimensions=2)
     with pytest.raises(UsageError, match=r"Did you mean 'onnx'\?"):

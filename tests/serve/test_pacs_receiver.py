@@ -196,7 +196,7 @@ def test_twenty_studies_while_pacs_worker_and_receiver_are_killed(
             processor.step(next(later))
             return bool(condition(state.jobs()))
 
-        wait_for(is_reached, what)
+        wait_for(is_reached, what, pause_s=0.3, patience_s=4 * PATIENCE_S)  # each look asks for every open study
 
     fleet = make_fleet()
     fleet.start("w1", **EXPORTS)
@@ -262,11 +262,13 @@ def small_study(scanner: SimpleNamespace, folder: Path, number: int) -> str:
     return str(uid)
 
 
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
+def wait_for(
+    condition: Callable[[], bool], what: str, *, pause_s: float = 0.05, patience_s: float = PATIENCE_S
+) -> None:
+    deadline = time.monotonic() + patience_s
     while not condition():
         assert time.monotonic() < deadline, f"waited too long: {what}"
-        time.sleep(0.02)
+        time.sleep(pause_s)
 
 
 def killed(*_: object, **__: object) -> None:

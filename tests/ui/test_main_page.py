@@ -102,7 +102,8 @@ def test_a_file_that_is_none_of_the_sequences_need_not_be_used(service: FakeApi,
     require_sound(shown)
     shown.button(key="analyse").click().run()
     (parts,) = service.handed
-    assert parts == [("model", None, b"mets-3d"), ("t1c", "file-1-t1c.nii.gz", b"one")]
+    # No model: the service chooses the one that is recommended, and the result says why.
+    assert parts == [("t1c", "file-1-t1c.nii.gz", b"one")]
 
 
 def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenPage) -> None:
@@ -124,7 +125,6 @@ def test_upload_shows_corrects_and_sends_sequences(service: FakeApi, page: OpenP
     require_sound(shown)
     (parts,) = service.handed
     assert parts == [
-        ("model", None, b"mets-3d"),
         ("t1c", "file-1-t1c.nii.gz", b"one"),
         ("t2f", "file-2-t2f.nii.gz", b"two"),
         ("t2w", "file-3.nii.gz", b"three"),

@@ -56,7 +56,8 @@ def test_a_study_is_searched_taken_and_opened(service: FakeApi, page: OpenPage) 
     shown.button(key="pacs-fetch-1.2.3").click().run()
     assert service.asked_pacs[-1][1:] == (
         "fetch", {"study_uid": "1.2.3", "modality": "MR", "label": "visit 2",
-                  "options": {"model": None, "stack": False, "allow_gaps": False, "series": {}}},
+                  "options": {"model": None, "stack": False, "allow_gaps": False, "series": {}, "uncertainty": False,
+                              "explanation": False}},
     )  # fmt: skip
     (study,) = service.studies.values()
     assert shown.query_params["study"] == study.id

@@ -168,7 +168,7 @@ def test_the_largest_file_follows_memory_and_temporary_space(monkeypatch: pytest
 
 
 READY = {"ready": True, "checks": {}, "queued": 0, "running": 0, "workers": 1}
-ANSWERS = {"/ready": READY, "/studies": {"studies": []}, "/models": {"models": []}}
+ANSWERS = {"/ready": READY, "/studies": {"studies": []}, "/models": {"models": []}, "/pacs": {"pacs": []}}
 PROBLEM = {"type": "x", "title": "x", "status": 401, "detail": "x", "code": "request.unauthorised"}
 
 

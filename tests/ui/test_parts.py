@@ -55,6 +55,10 @@ def test_the_page_knows_of_metseg_what_goes_over_the_wire_lesions_and_errors() -
     wire = {
         "metseg.schemas",
         "metseg.version_schemas",
+        "metseg.follow_up_schemas",
+        "metseg.follow_up_document",
+        "metseg.pacs_schemas",
+        "metseg.grade_record",
         "metseg.lesion",
         "metseg.headline",
         "metseg.sequence_titles",

@@ -87,6 +87,7 @@ MODELS: Registry[ModelSpec] = Registry(
             dimensions=(2, 3),
             source="arXiv:2201.01266",
             divisor=lambda _: 2**5,  # patches of 2, then four mergings
+            has_fixed_sizes=True,  # of its windows and their masks
         ),
         "dynunet": ModelSpec(
             build="metseg.model.networks.dynunet:build",

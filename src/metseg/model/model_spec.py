@@ -29,6 +29,8 @@ class ModelSpec:
             trained weights, so these options are set aside when one is loaded.
         inference_forms: options to the changes of options that make the trained network cheaper to run, the cheapest
             first, the whole network last; validation chooses among them. Empty: there is one form only.
+        has_fixed_sizes: tracing writes the sides of the example image into the graph, which is then wrong at other
+            sides, so the network is not exported.
     """
 
     build: Callable[..., nn.Module] | str
@@ -38,6 +40,7 @@ class ModelSpec:
     divisor: Callable[[Any], int | tuple[int, ...]]
     initial_weights: tuple[str, ...] = ()
     inference_forms: Callable[[Any], tuple[dict[str, Any], ...]] = lambda options: ()  # noqa: ARG005
+    has_fixed_sizes: bool = False
 
     def __post_init__(self) -> None:
         require_options_class(self.options, entry="ModelSpec")

@@ -32,9 +32,9 @@ class Release:
 #: Name of the bundle to its release.
 RELEASES: Final[Mapping[str, Release]] = {
     "lgg-flair": Release(
-        "lgg-flair-1.zip",
-        "9191f60d8f20d99d6f9b9bcd1b3fa5a79b99308fd6a8567216c9c6d7de0ecd95",
-        17_693_893,
+        "lgg-flair-2.zip",
+        "4eca65bd88961b49d2e187fb31cc4a1b322cd6a16c35a45e142ed9534c2ee60f",
+        13_859_713,
         "CC BY-NC-SA 4.0, non-commercial (TCGA-LGG slices, Buda et al. 2019)",
     ),
 }

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -35,6 +36,19 @@ from metseg.serve.storage.study_service import Studies
 
 #: Media type of results that a PACS takes.
 DICOM: Final = "application/dicom"
+
+
+@dataclass(frozen=True)
+class FetchedStudy:
+    """Images that were taken from a PACS.
+
+    Args:
+        upload: the images.
+        digest: the same for the same images and options, however the PACS has encoded them.
+    """
+
+    upload: Upload
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +92,7 @@ class PacsAccess:
         found = archive.find_studies(query)
         return PacsStudyList(studies=tuple(map(_shown, found[:MAX_FOUND])), truncated=len(found) > MAX_FOUND)
 
-    def retrieve(self, name: str, asked: PacsFetch, folder: Path) -> Upload:
+    def retrieve(self, name: str, asked: PacsFetch, folder: Path) -> FetchedStudy:
         """Take the images of a study from a PACS, as if they had been uploaded.
 
         Args:
@@ -103,7 +117,8 @@ class PacsAccess:
                 code="input.no_images",
             )
         _require_at_most(sum(path.stat().st_size for path in paths), self.limits.max_bytes, "bytes")
-        return _as_upload(paths, retrieved, folder)
+        uids = [path.stem for path in paths]
+        return FetchedStudy(_as_upload(paths, retrieved, folder), _digest(asked, uids))
 
     def send(self, who: Principal, name: str, asked: PacsSend) -> PacsSent:
         """Store the DICOM results of a study in a PACS; objects that it has are skipped.
@@ -176,9 +191,9 @@ def _as_upload(paths: list[Path], retrieved: Path, folder: Path) -> Upload:
     return upload
 
 
-def upload_key(study_uid: str, upload: Upload, options: Mapping[str, object]) -> str:
-    """Return the idempotency key of a fetched study: the same images with the same options are the same study."""
-    return hashlib.sha256(f"{study_uid} {upload.digest()} {sorted(options.items())}".encode()).hexdigest()[:32]
+def _digest(asked: PacsFetch, uids: Sequence[str]) -> str:
+    content = [asked.study_uid, asked.options.model_dump(mode="json"), sorted(uids)]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

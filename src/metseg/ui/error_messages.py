@@ -318,6 +318,16 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "pacs.unreachable": ErrorText(
         "The PACS does not answer", "Try again later. If it happens again, tell the administrator of the service."
     ),
+    "pacs.timeout": ErrorText(
+        "The PACS takes too long to answer", "Try again later, with a condition that fits fewer studies."
+    ),
+    "pacs.refused": ErrorText("The PACS refused the request", "Show the details below to the administrator of the PACS."),
+    "pacs.busy": ErrorText("The PACS is busy", "Try again in a few minutes."),
+    "pacs.interrupted": ErrorText("The connection to the PACS ended too early", "Try again."),
+    "pacs.absent": ErrorText("The PACS does not have this study any more", "Search again."),
+    "usage.missing_extra": ErrorText(
+        "The service cannot reach a PACS", "Tell the administrator to install metseg with the extra 'pacs'."
+    ),
     "pacs.not_found": ErrorText("The PACS does not have this study any more", "Search again."),
     # models
     "model.replaced": ErrorText("The model was updated during the analysis", "Start the analysis again."),

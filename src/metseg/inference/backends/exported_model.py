@@ -32,6 +32,7 @@ from metseg.inference.backends.backend_table import (
 )
 from metseg.inference.backends.onnx_graph import OPSET, write_onnx
 from metseg.model import SegmentationNetwork
+from metseg.model.architectures import MODELS
 from metseg.model.bundle import Bundle
 from metseg.model.network import crop_far_end, pad_far_end, padded_sizes
 from metseg.registry import lookup
@@ -43,9 +44,9 @@ EXPORT_FILE: Final = "export.json"
 #: Largest accepted difference from torch in float32, as a share of the largest logit.
 TOLERANCE: Final = 1e-4
 
-#: Sides of the two inputs that an export is checked with, before they are rounded up to the divisor; and their batches.
-CHECKED_SIDES: Final = ((32, 32, 32), (48, 32, 32))
-CHECKED_BATCHES: Final = (2, 1)
+#: Sides of the inputs that an export is checked with, before they are rounded up to the divisor; and their batches.
+CHECKED_SIDES: Final = ((32, 32, 32), (48, 32, 32), (96, 64, 32))
+CHECKED_BATCHES: Final = (2, 1, 1)
 
 
 class ExportedNetwork:
@@ -77,7 +78,7 @@ class Exported:
 
     Args:
         folder: with the graphs.
-        max_difference: largest difference of a logit from torch's, over all networks and both inputs.
+        max_difference: largest difference of a logit from torch's, over all networks and inputs.
         largest_logit: of the same outputs.
     """
 
@@ -92,7 +93,7 @@ def default_export_folder(bundle: Bundle, form: str) -> Path:
 
 
 def export_bundle(bundle: Bundle, form: str, out: Path | None = None) -> Exported:
-    """Export the networks of a bundle, and compare each with torch on two random inputs.
+    """Export the networks of a bundle, and compare each with torch on random inputs of several sizes.
 
     Args:
         bundle: from `metseg.model.bundle.load_bundle`.
@@ -104,6 +105,7 @@ def export_bundle(bundle: Bundle, form: str, out: Path | None = None) -> Exporte
         ResourceError: the disk is full.
     """
     backend = find_export_format(form)
+    _require_free_sizes(bundle)
     folder = out or default_export_folder(bundle, form)
     _require_free(folder)
     names = [Path(name).with_suffix(backend.suffix).name for name in weights_names(len(bundle.networks))]
@@ -123,6 +125,17 @@ def export_bundle(bundle: Bundle, form: str, out: Path | None = None) -> Exporte
         max(graph["max_difference"] for graph in graphs),
         max(graph["largest_logit"] for graph in graphs),
     )
+
+
+def _require_free_sizes(bundle: Bundle) -> None:
+    name = bundle.recipe.model.name
+    if MODELS.lookup(name).has_fixed_sizes:
+        raise BundleError(
+            f"the architecture '{name}' cannot be exported: a graph of it is right for one size of the image only",
+            where=bundle.folder,
+            cure="predict with --backend torch",
+            code="model.export",
+        )
 
 
 def device_for(backend: str, device: str) -> str:

@@ -56,6 +56,7 @@ STATUS: Final[Mapping[str, int]] = {
     "resources.time": 503,
     "resources.disk": 507,
     # errors of the PACS
+    "pacs.refused": 502,
     "pacs.not_found": 404,
     "pacs.absent": 404,
     "pacs.unreachable": 503,

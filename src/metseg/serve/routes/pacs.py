@@ -16,7 +16,6 @@ from metseg.serve.http.openapi import UPLOADS, json_body, problems
 from metseg.serve.http.openapi_examples import ACCEPTED, PACS_FETCH, PACS_SEARCH, PACS_SENT, PACS_STUDIES, STUDY_ID
 from metseg.serve.http.serializers import study_of
 from metseg.serve.http.uploads import make_incoming_folder, read_json
-from metseg.serve.pacs_access import upload_key
 from metseg.serve.routes.studies import accept_upload
 from metseg.serve.service_context import Service
 from metseg.serve.storage.api_keys import Principal
@@ -25,6 +24,8 @@ from metseg.serve.storage.db_models import StudyRecord
 router = APIRouter(prefix="/pacs", tags=["pacs"], redirect_slashes=False)
 
 Name = Annotated[str, Path(pattern="^[A-Za-z0-9_-]{1,32}$", description="Name of a PACS, from `GET /pacs`.")]
+#: Characters of the digest of a study that are its idempotency key.
+_KEY_LENGTH: Final = 32
 _JSON: Final = ("request.media_type", "request.too_large", "request.timeout")
 _PACS: Final = (
     *("request.forbidden", "request.unknown", "request.url", "request.invalid", *_JSON),
@@ -111,9 +112,10 @@ def _fetch(service: Service, who: Principal, name: str, asked: PacsFetch) -> tup
     try:
         service.studies.require_room(who, None)
         make_incoming_folder(folder, service.study_limits)
-        upload = service.pacs.retrieve(name, asked, folder)
-        key = upload_key(asked.study_uid, upload, asked.options.model_dump())
-        accepted = accept_upload(service, who, upload, key, asked.options, asked.label)
+        fetched = service.pacs.retrieve(name, asked, folder)
+        digest, upload = fetched.digest, fetched.upload
+        key = digest[:_KEY_LENGTH]
+        accepted = accept_upload(service, who, upload, key, asked.options, asked.label, digest=digest)
         service.studies.note(who, "pacs.fetched", accepted[0].id, {"pacs": name, "images": len(upload.files)})
         return accepted
     finally:

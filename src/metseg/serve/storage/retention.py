@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.orm import InstrumentedAttribute
 
+from metseg.errors import MetsegError
 from metseg.schemas import FINAL_STATES
 from metseg.serve.settings import Settings
 from metseg.serve.storage import audit
@@ -148,7 +149,11 @@ def discard_scratch(folders: Folders, study_id: str, settings: Settings) -> None
     if settings.discard_inputs:
         shutil.rmtree(folder.inputs, ignore_errors=True)
     elif settings.deidentify_inputs:
-        deidentify_inputs(folder)
+        try:
+            deidentify_inputs(folder)
+        except (MetsegError, OSError) as error:  # a full disk: the study is done in any case
+            code = getattr(error, "code", "resources.system")
+            _log.warning("study %s: its uploads are still there, the next sweep tries again: %s", study_id, code)
 
 
 def _parts(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
