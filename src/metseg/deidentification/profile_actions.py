@@ -66,6 +66,8 @@ def action_of(tag: int, vr: str) -> Action:
 
     >>> action_of(0x00100010, "PN"), action_of(0x00280010, "US"), action_of(0x60020010, "US")
     (<Action.EMPTY: 'empty'>, <Action.KEEP: 'keep'>, <Action.REMOVE: 'remove'>)
+    >>> action_of(0x00081140, "SQ"), action_of(0x00081140, "UN"), action_of(0x00080018, "UN")
+    (<Action.KEEP: 'keep'>, <Action.REMOVE: 'remove'>, <Action.REMOVE: 'remove'>)
     """
     if tag >> 16 & _REPEATING in _DRAWINGS:
         return Action.REMOVE
@@ -74,7 +76,9 @@ def action_of(tag: int, vr: str) -> Action:
         return _of_unlisted(vr)
     if listed == "X/Z/D" and vr in _TIMES:
         return Action.DUMMY
-    return _CHOICES[listed]
+    action = _CHOICES[listed]
+    # Bytes of an unknown representation cannot be searched for UIDs and texts.
+    return Action.REMOVE if vr == "UN" and action in (Action.KEEP, Action.UID) else action
 
 
 def _of_unlisted(vr: str) -> Action:

@@ -11,12 +11,13 @@ import numpy.typing as npt
 from metseg.class_styles import class_styles
 from metseg.dicom_export.coded_terms import TISSUE_TERMS, Term, lesion_term
 from metseg.dicom_export.result_content import ResultContent
+from metseg.headline import CORE_TISSUES
 from metseg.labels import ANY_LESION, LABEL_SCHEMES, tissues_of
 from metseg.lesion import Lesion
 from metseg.picture_style import OTHER_COLOURS, Colour
 
 #: Tissues of the core of a lesion. Oedema and resection cavities are no tumour: they are structures of their own.
-CORE: Final = frozenset(("ET", "NCR", "non-enhancing", "necrosis", ANY_LESION))
+_CORE: Final = (*CORE_TISSUES, ANY_LESION)
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def lesion_structures(content: ResultContent) -> StructureMap:
     scheme = LABEL_SCHEMES[content.scheme]
     tissues = tissues_of(scheme)
     styles = class_styles(content.scheme)
-    outside = [value for value, tissue in tissues.items() if tissue in ("ED", "RC")]
+    outside = [value for value, tissue in tissues.items() if tissue not in _CORE]
     core = (content.labels > 0) & ~np.isin(content.labels, outside)
     numbers = np.zeros(content.labels.shape, dtype=np.uint16)
     structures: list[Structure] = []

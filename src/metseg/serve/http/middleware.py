@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from metseg.serve.http.error_handlers import unexpected_error
 from metseg.serve.prometheus_metrics import ServiceMetrics
 
-REQUEST_ID: Final = "metseg.request"
 #: Key of the request's state: the client asks for the headers only (HEAD).
 ASKED_HEAD: Final = "asked_head"
 #: Headers of every response. Nothing of the API is meant for a frame.
