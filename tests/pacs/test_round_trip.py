@@ -44,11 +44,12 @@ def test_stored_by_one_found_and_retrieved_by_both(
     for other in PROTOCOLS:
         url = getattr(orthanc, other)
         conditions = ("--patient-id", "4711*", "--date", "20240101-20240131", "--description", "Brain*")
-        conditions += ("--modality", "MR", "--accession", "A/17")
+        conditions += ("--modality", "MR", "--accession", "A/17", "--patient-name", f"{scanner.PATIENT_NAME[:6]}*")
         _, out, _ = run_metseg("pacs", "find", "--server", url, *conditions, "--json")
         (found,) = json.loads(out)["studies"]
         assert (found["study_uid"], found["date"], found["instances"]) == (scanner.uid("study"), "20240102", 5)
         assert (found["description"], found["modalities"], found["series"]) == ("Brain mets", ["MR"], 2)
+        assert found["patient_name"] == scanner.PATIENT_NAME
         status, out, error = run_metseg("pacs", "get", found["study_uid"], "--server", url, "--out", tmp_path / other)
         assert (status, error) == (0, "")
         assert content(tmp_path / other) == content(study)

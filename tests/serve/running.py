@@ -81,7 +81,9 @@ def metseg_up(home: Path, *, page: bool = False, **environment: str) -> Iterator
     ports = ["--port", str(port), "--page-port", str(page_port)]
     command = [sys.executable, "-m", "metseg", "up", *ports, "--page" if page else "--no-page"]
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("METSEG_")}
-    variables = {**inherited, "METSEG_HOME": str(home), "METSEG_POLL_S": "0.2", **environment}
+    # A worker that is nice would not get to start on a machine that runs all tests at once.
+    usual = {"METSEG_HOME": str(home), "METSEG_POLL_S": "0.2", "METSEG_WORKER_NICE": "0"}
+    variables = {**inherited, **usual, **environment}
     log = home.parent / f"{home.name}.log"
     with log.open("wb") as said:
         process = subprocess.Popen(command, env=variables, stdout=said, stderr=said)

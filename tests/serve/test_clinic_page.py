@@ -97,7 +97,7 @@ def test_automatically(site: SimpleNamespace) -> None:
     (site.folder / "rules.toml").write_text("\n".join(block("[[rule]]")).replace("mets-sim", "bright-t1c"))
     address, *_ = block("metseg pacs echo")
     settings = dict(word.split("=") for word in export.split()[1:])
-    with running.metseg_up(site.folder / "home", METSEG_WORKER_NICE="0", **settings) as service:
+    with running.metseg_up(site.folder / "home", **settings) as service:
         # The address of the service, which is not at its usual port here; and the study is two days old, not new.
         line = f"{address}\nexport METSEG_API_URL={service.url}\nexec {receive} --quiet 1 --poll-days 36500"
         receiver = subprocess.Popen(["bash", "-euc", as_here(line, site)], cwd=site.folder, env=environment(site))

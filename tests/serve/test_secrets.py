@@ -55,7 +55,6 @@ SETTINGS = {
     "METSEG_DISCARD_INPUTS": "false",
     "METSEG_DEIDENTIFY_INPUTS": "true",
     "METSEG_PSEUDONYM_KEY": "a long random text",
-    "METSEG_WORKER_NICE": "0",  # a busy machine would not let a nice worker start
 }
 
 

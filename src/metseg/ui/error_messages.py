@@ -321,7 +321,9 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     "pacs.timeout": ErrorText(
         "The PACS takes too long to answer", "Try again later, with a condition that fits fewer studies."
     ),
-    "pacs.refused": ErrorText("The PACS refused the request", "Show the details below to the administrator of the PACS."),
+    "pacs.refused": ErrorText(
+        "The PACS refused the request", "Show the details below to the administrator of the PACS."
+    ),
     "pacs.busy": ErrorText("The PACS is busy", "Try again in a few minutes."),
     "pacs.interrupted": ErrorText("The connection to the PACS ended too early", "Try again."),
     "pacs.absent": ErrorText("The PACS does not have this study any more", "Search again."),
