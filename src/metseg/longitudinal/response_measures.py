@@ -17,17 +17,17 @@ from metseg.longitudinal.rano_bm import (
     TargetCriteria,
 )
 from metseg.longitudinal.repeatability import Repeatability
-from metseg.longitudinal.response_rules import Value
+from metseg.longitudinal.response_rules import Value, at_least, at_most
 from metseg.longitudinal.size_change import size_change
 
 
 def is_measurable(lesion: MeasuredLesion, criteria: TargetCriteria = TARGET_CRITERIA) -> bool:
     """Return whether a lesion can be a target."""
     return (
-        lesion.longest_axial_mm >= criteria.longest_mm
-        and lesion.perpendicular_axial_mm >= criteria.perpendicular_mm
+        at_least(lesion.longest_axial_mm, criteria.longest_mm)
+        and at_least(lesion.perpendicular_axial_mm, criteria.perpendicular_mm)
         and lesion.axial_slices >= criteria.slices
-        and lesion.slice_thickness_mm <= criteria.slice_mm
+        and at_most(lesion.slice_thickness_mm, criteria.slice_mm)
     )
 
 
@@ -89,8 +89,9 @@ class ResponseMeasures:
             now, before = track.lesion_at(timepoint), _earlier_lengths(track, timepoint)
             if track.identity in self.targets or now is None or not before:
                 continue
-            increase = now.longest_axial_mm - min(before)
-            if increase >= NON_TARGET_MM and 100 * increase >= NON_TARGET_PERCENT * min(before):
+            increase_mm = now.longest_axial_mm - min(before)
+            percent = _percent(min(before), now.longest_axial_mm)
+            if at_least(increase_mm, NON_TARGET_MM) and at_least(percent, NON_TARGET_PERCENT):
                 found.append(track.identity)
         return tuple(found)
 
@@ -145,7 +146,7 @@ class ResponseMeasures:
 
 def _percent(before: float, after: float) -> float:
     if before > 0:
-        return 100 * (after / before - 1)
+        return 100 * (after - before) / before
     return math.inf if after > 0 else 0.0
 
 

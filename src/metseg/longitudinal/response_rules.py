@@ -10,10 +10,28 @@ from typing import Any, NamedTuple
 #: A number, a text or None for not known.
 Value = float | str | None
 
+#: Differences below this are errors of floating point (percent, mm): far below any error of measurement.
+TOLERANCE = 1e-6
+
+
+def at_least(value: float, limit: float) -> bool:
+    """Return whether a measure reaches a limit, with a tolerance for floating point.
+
+    >>> 100 * (10.1 * 1.2 / 10.1 - 1) >= 20, at_least(100 * (10.1 * 1.2 / 10.1 - 1), 20), at_least(19.99, 20)
+    (False, True, False)
+    """
+    return value >= limit - TOLERANCE
+
+
+def at_most(value: float, limit: float) -> bool:
+    """Return whether a measure does not exceed a limit, with a tolerance for floating point."""
+    return value <= limit + TOLERANCE
+
+
 #: Name of a relation to its function, of a known value and the limit.
 RELATIONS: Mapping[str, Callable[[Any, Any], bool]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
+    ">=": at_least,
+    "<=": at_most,
     "==": operator.eq,
     "in": lambda value, limits: value in limits,
 }

@@ -1,0 +1,121 @@
+"""Response of lesions with sizes that are exactly at a limit, and of patients after progression."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from metseg.follow_up_document import Event, RegistrationRecord, ResponseRecord, TimepointRecord
+from metseg.longitudinal.correspondence import PlacedLesion
+from metseg.longitudinal.lesion_tracks import LesionState, LesionTrack
+from metseg.longitudinal.measured_lesion import MeasuredLesion
+from metseg.longitudinal.repeatability import GRID_ONLY
+from metseg.longitudinal.response import assess_response
+from metseg.longitudinal.response_measures import ResponseMeasures, is_measurable
+
+#: What happened to a lesion at an examination: the event, its longest diameter (None: not there), a related lesion.
+Step = tuple[Event, float | None] | tuple[Event, float | None, int]
+
+
+def lesion(
+    longest_mm: float, *, volume_ml: float | None = None, planes: int = 3, slice_mm: float = 1.0
+) -> MeasuredLesion:
+    volume = math.pi * longest_mm**3 / 6000 if volume_ml is None else volume_ml
+    return MeasuredLesion(
+        number=1,
+        volume_ml=volume,
+        volume_ml_by_label={},
+        longest_axial_mm=longest_mm,
+        perpendicular_axial_mm=longest_mm,
+        axial_slices=5,
+        planes_seen=planes,
+        typical_voxel=(0, 0, 0),
+        points_mm=np.zeros((8, 3)),
+        spacing_mm=(1.0, 1.0, slice_mm),
+    )
+
+
+def track(identity: int, *steps: Step | MeasuredLesion, start: int = 0) -> LesionTrack:
+    """Return a lesion with its states from an examination on; a lesion alone is one that is continued."""
+    states = []
+    for place, step in enumerate(steps, start=start):
+        if isinstance(step, MeasuredLesion):
+            event: Event = "continued" if place > start else "new" if start else "first"
+            states.append(LesionState(place, event, step))
+            continue
+        event, size, *related = step
+        found = None if size is None else lesion(size)
+        states.append(LesionState(place, event, found, related[0] if related else None))
+    seen = next(state.lesion for state in states if state.lesion is not None)
+    return LesionTrack(identity, states, PlacedLesion.of(seen, np.eye(4)))
+
+
+def measures_of(*tracks: LesionTrack) -> ResponseMeasures:
+    return ResponseMeasures(tracks, GRID_ONLY)
+
+
+def examinations(days: Sequence[int | None]) -> list[TimepointRecord]:
+    registration = RegistrationRecord(
+        to_later_mm=(), mutual_information=None, head_overlap=None, coverage=None,
+        shift_mm=0.0, rotation_degrees=0.0, seconds=0.0,
+    )  # fmt: skip
+    return [
+        TimepointRecord(
+            name=f"t{place}", days=day, sequence="", spacing_mm=(1.0, 1.0, 1.0), model="", lesions=1, volume_ml=1.0,
+            volume_ml_by_label={}, registration=registration,
+        )
+        for place, day in enumerate(days)
+    ]  # fmt: skip
+
+
+def response_of(
+    *tracks: LesionTrack, days: Sequence[int | None], steroids: Sequence[str] = (), clinical: Sequence[str] = ()
+) -> tuple[ResponseRecord, ...]:
+    return assess_response(measures_of(*tracks), examinations(days), steroids, clinical)
+
+
+def categories(records: Sequence[ResponseRecord]) -> list[str]:
+    return [record.imaging.category for record in records]
+
+
+@pytest.mark.parametrize("before", [25.0, 25.3, 27.1, 30.7, 41.9, 47.0])
+def test_an_increase_of_exactly_20_percent_is_progression(before: float) -> None:
+    records = response_of(track(1, lesion(before), lesion(before * 1.2)), days=[0, 60])
+    assert categories(records) == ["PD"]
+    just_below = response_of(track(1, lesion(before), lesion(before * 1.1999)), days=[0, 60])
+    assert categories(just_below) == ["SD"]
+
+
+@pytest.mark.parametrize("before", [10.0, 10.1, 12.7, 20.3, 33.3])
+def test_a_decrease_of_exactly_30_percent_is_a_response(before: float) -> None:
+    assert categories(response_of(track(1, lesion(before), lesion(before * 0.7)), days=[0, 60])) == ["PR"]
+    assert categories(response_of(track(1, lesion(before), lesion(before * 0.7001)), days=[0, 60])) == ["SD"]
+
+
+def test_two_targets_reach_20_percent_together() -> None:
+    """The sum grows from 25 to 30 mm: 20 % and 5 mm, both exactly."""
+    tracks = track(1, lesion(12.7), lesion(17.7)), track(2, lesion(12.3), lesion(12.3))
+    assert categories(response_of(*tracks, days=[0, 60])) == ["PD"]
+
+
+@pytest.mark.parametrize("before", [1.0, 1.1, 2.3, 3.7, 6.1])
+def test_volumes_exactly_at_a_limit(before: float) -> None:
+    def by_volume(factor: float) -> str:
+        tracks = track(1, lesion(20.0, volume_ml=before), lesion(20.0, volume_ml=before * factor))
+        return response_of(tracks, days=[0, 60])[0].volumetric.category
+
+    assert [by_volume(factor) for factor in (1.4, 1.399, 0.35, 0.351)] == ["PD", "SD", "PR", "SD"]
+
+
+def test_a_non_target_exactly_at_the_limit_of_5_mm() -> None:
+    for before in (4.1, 4.2, 7.3, 8.3, 9.6):
+        tracks = track(1, lesion(20.0), lesion(20.0)), track(2, lesion(before), lesion(before + 5))
+        assert response_of(*tracks, days=[0, 60])[0].grown_non_targets == (2,), before
+
+
+def test_a_lesion_exactly_at_the_limits_of_a_target() -> None:
+    assert is_measurable(lesion(0.1 + 0.1 + 9.8 - 1e-12, slice_mm=5.0 + 1e-9))
+    assert not is_measurable(lesion(9.99)) and not is_measurable(lesion(12.0, slice_mm=5.1))
