@@ -164,3 +164,14 @@ def test_without_dates_confirmation_is_unknown(draw: Draw) -> None:
 def test_a_lesion_that_returns_after_complete_response_is_progression(draw: Draw) -> None:
     times = draw((A, 6.0), name="a"), draw(name="b"), draw((A, 2.5), name="c")
     assert [one.imaging.category for one in follow(*times).response] == ["CR", "PD"]
+
+
+def test_the_headline_names_an_earlier_progression(draw: Draw) -> None:
+    times = draw((A, 9.0), name="a"), draw((A, 9.0), (C, 3.0), name="b"), draw((A, 9.0), (C, 3.0), name="c")
+    document = follow(*times)
+    assert [one.imaging.category for one in document.response] == ["PD", "SD"]
+    assert document.headline[2] == (
+        "Progression (PD) was found before, at b (a new lesion that is visible in two projections); "
+        "a later category does not undo it."
+    )
+    assert len(follow(*times[1:]).headline) == 2

@@ -118,4 +118,56 @@ def test_a_non_target_exactly_at_the_limit_of_5_mm() -> None:
 
 def test_a_lesion_exactly_at_the_limits_of_a_target() -> None:
     assert is_measurable(lesion(0.1 + 0.1 + 9.8 - 1e-12, slice_mm=5.0 + 1e-9))
-    assert not is_measurable(lesion(9.99)) and not is_measurable(lesion(12.0, slice_mm=5.1))
+    assert not is_measurable(lesion(9.99))
+    assert not is_measurable(lesion(12.0, slice_mm=5.1))
+
+
+def test_a_worse_clinical_status_alone_is_progression() -> None:
+    stable = track(1, lesion(20.0), lesion(20.0))
+    worse = response_of(stable, days=[0, 60], clinical=["worse"])[0]
+    assert worse.complete is not None
+    assert (worse.imaging.category, worse.complete.category) == ("SD", "PD")
+    assert worse.complete.reason == "the clinical status is worse"
+    assert response_of(stable, days=[0, 60], clinical=["stable"])[0].complete is None
+
+
+def test_progression_ends_a_response_that_is_not_confirmed() -> None:
+    records = response_of(track(1, *map(lesion, (20.0, 10.0, 20.0, 10.0))), days=[0, 60, 120, 180])
+    assert categories(records) == ["PR", "PD", "PR"]
+    assert [record.confirmed for record in records] == [False, None, None]
+    confirmed = response_of(track(1, *map(lesion, (20.0, 10.0, 10.0, 20.0))), days=[0, 60, 120, 180])
+    assert categories(confirmed) == ["PR", "PR", "PD"]
+    assert [record.confirmed for record in confirmed] == [True, False, None]
+
+
+def test_progression_by_clinical_status_ends_a_response() -> None:
+    tracks = track(1, *map(lesion, (20.0, 10.0, 10.0, 10.0)))
+    records = response_of(tracks, days=[0, 60, 80, 180], clinical=["stable", "worse", "stable"])
+    assert categories(records) == ["PR", "PR", "PR"]
+    assert records[0].confirmed is False
+
+
+def test_an_equivocal_new_lesion_counts_when_it_is_large_enough() -> None:
+    sizes = lesion(2.0, planes=1), lesion(2.0, planes=1), lesion(4.0, planes=3), lesion(4.0, planes=3)
+    target = track(1, *map(lesion, [20.0] * 5))
+    records = response_of(target, track(2, *sizes, start=1), days=[0, 60, 120, 180, 240])
+    assert categories(records) == ["SD", "SD", "PD", "SD"]
+    assert [record.equivocal_new_lesions for record in records] == [(2,), (), (), ()]
+    assert [record.new_lesions for record in records] == [(), (), (2,), ()]
+
+
+def test_merged_targets_have_one_diameter_for_the_5_mm() -> None:
+    """14 and 12 mm become 29 mm together: 3 mm longer. Taken as two lesions, each would be at least 15 mm longer."""
+    one = track(1, ("first", 14.0), ("continued", 14.0), ("continued", 29.0))
+    other = track(2, ("first", 12.0), ("continued", 12.0), ("merged", None, 1))
+    measures = measures_of(one, other)
+    assert measures.values(2, after_complete_response=False)["largest_target_increase_mm"] == pytest.approx(3.0)
+    assert measures.sum_mm(2) == 29.0
+
+
+def test_targets_that_merge_with_little_growth_are_stable() -> None:
+    """Sums of 24 mm become 28.9 and 29.2 mm: more than 20 %, so that the 5 mm decide."""
+    other = track(2, ("first", 12.0), ("merged", None, 1))
+    for merged_mm, category in ((28.9, "SD"), (29.2, "PD")):
+        one = track(1, ("first", 12.0), ("continued", merged_mm))
+        assert categories(response_of(one, other, days=[0, 60])) == [category]

@@ -29,7 +29,7 @@ from metseg.longitudinal.lesion_tracks import LesionState, LesionTrack, pieces_a
 from metseg.longitudinal.measured_lesion import measure_lesions
 from metseg.longitudinal.rano_bm import SOURCE, VOLUMETRIC_SOURCE
 from metseg.longitudinal.repeatability import GRID_ONLY, given_repeatability
-from metseg.longitudinal.response import assess_response
+from metseg.longitudinal.response import assess_response, decided_category, first_progression
 from metseg.longitudinal.response_measures import ResponseMeasures
 from metseg.longitudinal.size_change import size_change
 from metseg.longitudinal.timepoint import Timepoint, require_series
@@ -259,11 +259,21 @@ def _doubts(records: Sequence[TimepointRecord]) -> tuple[str, ...]:
 def _headline(
     lesions: Sequence[LesionRecord], names: Sequence[str], response: Sequence[ResponseRecord]
 ) -> tuple[str, ...]:
-    """Return the summary of the last examination and the category of the patient."""
-    last = response[-1]
+    """Return the summary of the last examination, the category of the patient, and an earlier progression."""
+    last, progression = response[-1], first_progression(response[:-1])
+    earlier = () if progression is None else (_earlier_progression(progression),)
     return (
         summary_sentence(changes_at(lesions, names[-1]), names[-2], names[-1]),
         f"RANO-BM, imaging only: {last.imaging.category} ({last.imaging.reason})."
         if last.complete is None
         else f"RANO-BM: {last.complete.category} ({last.complete.reason}).",
+        *earlier,
+    )
+
+
+def _earlier_progression(record: ResponseRecord) -> str:
+    category = decided_category(record)
+    return (
+        f"Progression ({category.category}) was found before, at {record.timepoint} ({category.reason}); "
+        "a later category does not undo it."
     )

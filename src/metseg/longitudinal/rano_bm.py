@@ -50,6 +50,9 @@ NON_TARGET_PERCENT, NON_TARGET_MM = 20.0, 5.0
 #: A response is confirmed at a later timepoint after at least this time.
 CONFIRMATION_DAYS = 28
 
+#: Category of progression.
+PROGRESSION = "PD"
+
 #: Categories that need a confirmation, to those that confirm them.
 CONFIRMED_BY = {"CR": ("CR",), "PR": ("PR", "CR")}
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from metseg.follow_up_document import CategoryRecord, ResponseRecord, TimepointRecord
-from metseg.longitudinal.rano_bm import CONFIRMATION_DAYS, CONFIRMED_BY, RANO_BM, VOLUMETRIC
+from metseg.longitudinal.rano_bm import CONFIRMATION_DAYS, CONFIRMED_BY, PROGRESSION, RANO_BM, VOLUMETRIC
 from metseg.longitudinal.response_measures import ResponseMeasures
 from metseg.longitudinal.response_rules import Assessment, Value, assess, imaging_rules
 
@@ -37,7 +37,6 @@ def assess_response(
 
 
 def _record(measures: ResponseMeasures, values: dict[str, Value], name: str, place: int) -> ResponseRecord:
-    is_known = values["steroids"] is not None and values["clinical"] is not None
     steroids, clinical = values["steroids"], values["clinical"]
     return ResponseRecord(
         timepoint=name,
@@ -53,9 +52,32 @@ def _record(measures: ResponseMeasures, values: dict[str, Value], name: str, pla
         steroids=None if steroids is None else str(steroids),
         clinical=None if clinical is None else str(clinical),
         imaging=_category(assess(imaging_rules(RANO_BM), values)),
-        complete=_category(assess(RANO_BM, values)) if is_known else None,
+        complete=_complete(values),
         volumetric=_category(assess(imaging_rules(VOLUMETRIC), values)),
     )
+
+
+def _complete(values: dict[str, Value]) -> CategoryRecord | None:
+    """Return the category with steroids and clinical status, or None where an unknown one of them could change it.
+
+    A worse clinical status is progression at any dose of steroids, so it decides alone.
+    """
+    steroids, clinical = values["steroids"], values["clinical"]
+    is_decided = clinical == "worse" or (steroids is not None and clinical is not None)
+    return _category(assess(RANO_BM, values)) if is_decided else None
+
+
+def decided_category(record: ResponseRecord) -> CategoryRecord:
+    """Return the category with steroids and clinical status where they decide, else that of the images."""
+    return record.imaging if record.complete is None else record.complete
+
+
+def first_progression(records: Sequence[ResponseRecord]) -> ResponseRecord | None:
+    """Return the first examination with progression, or None.
+
+    A sum of diameters that is small again does not undo it: RANO-BM ends with progression.
+    """
+    return next((record for record in records if decided_category(record).category == PROGRESSION), None)
 
 
 def _category(assessment: Assessment) -> CategoryRecord:
@@ -67,14 +89,20 @@ def _finite(value: Value) -> float | None:
 
 
 def _confirmed(place: int, records: Sequence[ResponseRecord], days: Sequence[int | None]) -> bool | None:
-    """Return whether a later examination confirms a response; None if there is none, or if it is not known."""
+    """Return whether a later examination confirms a response; None if there is none, or if it is not known.
+
+    Progression in between ends the response, so a later one does not confirm it.
+    """
     wanted = CONFIRMED_BY.get(records[place].imaging.category)
     day = days[place]
     if wanted is None or day is None:
         return None
-    late = [
-        records[later].imaging.category
-        for later, other in enumerate(days)
-        if other is not None and other - day >= CONFIRMATION_DAYS
-    ]
-    return None if not late else any(category in wanted for category in late)
+    is_late = False
+    for record, other in zip(records[place + 1 :], days[place + 1 :], strict=True):
+        if PROGRESSION in (record.imaging.category, decided_category(record).category):
+            return False
+        if other is not None and other - day >= CONFIRMATION_DAYS:
+            is_late = True
+            if record.imaging.category in wanted:
+                return True
+    return False if is_late else None

@@ -71,15 +71,18 @@ class ResponseMeasures:
         return sum(lesion.volume_ml for lesion in self.target_lesions(timepoint))
 
     def new_lesions(self, timepoint: int, *, equivocal: bool = False) -> tuple[int, ...]:
-        """Return the lesions first seen at an examination; with ``equivocal`` those too small to count."""
-        found = ((track.identity, track.at(timepoint)) for track in self.tracks)
+        """Return the lesions that count as new at an examination, each once.
+
+        A lesion that is too small to count when it is first seen counts when it first is large enough.
+
+        Args:
+            timepoint: position of the examination.
+            equivocal: whether to return those first seen that are too small to count instead.
+        """
         return tuple(
-            identity
-            for identity, state in found
-            if state is not None
-            and state.event == "new"
-            and state.lesion is not None
-            and (state.lesion.planes_seen < NEW_LESION_PLANES) == equivocal
+            track.identity
+            for track in self.tracks
+            if track.states[0].event == "new" and timepoint == _became_new(track, equivocal=equivocal)
         )
 
     def grown_non_targets(self, timepoint: int) -> tuple[int, ...]:
@@ -126,12 +129,27 @@ class ResponseMeasures:
         }
 
     def _largest_increase_mm(self, timepoint: int) -> float | None:
-        """Return by how much the target that grew most exceeds its smallest diameter."""
-        lengths = [[self._length_mm(identity, at) for at in range(timepoint + 1)] for identity in self.targets]
+        """Return by how much the target that grew most exceeds its smallest diameter; merged targets are one."""
+        lengths = [
+            [self._length_mm(group, at) for at in range(timepoint + 1)] for group in self._targets_together(timepoint)
+        ]
         return max((each[-1] - min(each[:-1]) for each in lengths), default=None)
 
-    def _length_mm(self, identity: int, timepoint: int) -> float:
-        pieces = pieces_at(self.tracks, identity, timepoint)
+    def _targets_together(self, timepoint: int) -> list[set[int]]:
+        """Return the targets in groups: those that share a lesion at an examination are one group."""
+        groups: list[tuple[set[int], frozenset[int]]] = []
+        for identity in self.targets:
+            members, pieces = {identity}, pieces_at(self.tracks, identity, timepoint)
+            joined = [group for group in groups if group[1] & pieces]
+            groups = [group for group in groups if group not in joined]
+            for others, shared in joined:
+                members, pieces = members | others, pieces | shared
+            groups.append((members, pieces))
+        return [members for members, _ in groups]
+
+    def _length_mm(self, targets: set[int], timepoint: int) -> float:
+        """Return the sum of the diameters of all pieces of some targets, each counted once."""
+        pieces = frozenset[int]().union(*(pieces_at(self.tracks, target, timepoint) for target in targets))
         found = [lesion for track in self.tracks if track.identity in pieces and (lesion := track.lesion_at(timepoint))]
         return sum(lesion.longest_axial_mm for lesion in found)
 
@@ -148,6 +166,18 @@ def _percent(before: float, after: float) -> float:
     if before > 0:
         return 100 * (after - before) / before
     return math.inf if after > 0 else 0.0
+
+
+def _became_new(track: LesionTrack, *, equivocal: bool) -> int | None:
+    """Return the first examination at which a lesion was large enough to count as new; None: at none.
+
+    With ``equivocal``, return that at which it was first seen if it was too small then, else None.
+    """
+    seen = [(state.timepoint, state.lesion) for state in track.states if state.lesion is not None]
+    large = [place for place, lesion in seen if lesion.planes_seen >= NEW_LESION_PLANES]
+    if equivocal:
+        return seen[0][0] if seen[0][0] not in large else None
+    return large[0] if large else None
 
 
 def _earlier_lengths(track: LesionTrack, timepoint: int) -> list[float]:

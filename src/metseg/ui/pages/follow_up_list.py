@@ -24,7 +24,9 @@ LISTED: Final = 50
 _UNKNOWN: Final = "not known"
 _STEROIDS: Final = (_UNKNOWN, "none", "decreased", "stable", "increased")
 _CLINICAL: Final = (_UNKNOWN, "improved", "stable", "worse")
-_CLINICAL_HELP: Final = "In comparison with the first examination. Without both, RANO-BM is imaging only."
+_CLINICAL_HELP: Final = (
+    "In comparison with the first examination. Without both, RANO-BM is imaging only; worse alone is progression."
+)
 
 
 def show_follow_ups(api: Api) -> None:
