@@ -70,6 +70,9 @@ class PacsSend(Wire):
     """A finished study with DICOM results to store in a PACS."""
 
     study: StudyId
+    without_corrections: bool = Field(
+        default=False, description="Store the results of the model although a corrected version of the study exists."
+    )
 
 
 class PacsFailure(Wire):

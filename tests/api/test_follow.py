@@ -44,9 +44,9 @@ def studies(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def prediction(radius: float, name: str) -> Prediction:
+def prediction(radius: float, name: str, patient: str | None = "P") -> Prediction:
     image, labels = arrays(radius)
-    case = metseg.Case.from_arrays({"t1c": image}, AFFINE, case_id=name, patient="P")
+    case = metseg.Case.from_arrays({"t1c": image}, AFFINE, case_id=name, patient=patient)
     zeros = np.zeros(image.shape, np.float32)
     return Prediction(case, labels, zeros, (), labels.astype(np.uint32), {}, (), "mets-sim", "brats-met-2023", "t1c")
 
@@ -110,6 +110,7 @@ def test_clinical_inputs_complete_the_category(run_metseg: Run, studies: Path, t
         (("--labels", "brats-met-2023", "--steroids", "many"), "value of steroids"),
         (("--labels", "brats-met-2023", "--clinical", "stable", "--clinical", "stable"), "every examination"),
         (("--labels", "nonsense"), "label scheme"),
+        (("--labels", "brats-met-2023", "--predictions", "nowhere"), "beside predictions, which state theirs"),
         (("--predictions", "nowhere"), "no prediction"),
         (("--labels", "brats-met-2023", "--format", "docx"), "report format"),
     ],
@@ -136,3 +137,17 @@ def test_a_study_without_a_mask_and_a_single_examination_are_refused(studies: Pa
 def test_repeated_names_are_numbered(tmp_path: Path) -> None:
     made = [prediction(4, "same"), replace(prediction(5, "same"))]
     assert [one.name for one in metseg.follow(made).timepoints] == ["1. same", "2. same"]
+
+
+def test_labels_beside_predictions_in_memory_are_refused() -> None:
+    with pytest.raises(metseg.UsageError) as refused:
+        metseg.follow([prediction(4, "a"), prediction(5, "b")], labels="binary")
+    assert refused.value.code == "usage.labels"
+
+
+def test_examinations_of_different_patients_are_doubtful() -> None:
+    doubts = metseg.follow([prediction(4, "a", "patient-1"), prediction(5, "b", "patient-2")]).document.doubts
+    assert doubts[0].startswith("The examinations seem to be of different patients (a: patient-1, b: patient-2).")
+    for patient in ("P", None):  # None: every study is named by itself, and no patient is known
+        same = metseg.follow([prediction(4, "a", patient), prediction(5, "b", patient)]).document.doubts
+        assert not any("different patients" in doubt for doubt in same)

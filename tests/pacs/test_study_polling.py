@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 
-from metseg.pacs import connect, retrieve_study, send_files
+from metseg.pacs import connect, retrieve_study, send_files, study_polling
+from metseg.pacs.pacs_errors import PacsError
 from metseg.pacs.receiver_state import ReceiverState
 from metseg.pacs.routing_rules import RoutingRules
 from metseg.pacs.study_polling import StudyPoller
+from metseg.pacs.study_records import StudyRecord
 
 RULES = RoutingRules.model_validate({"rule": [{"description": "brain*"}, {"description": "*mets", "modality": "MR"}]})
 #: The study is of 2 January 2024.
@@ -91,3 +93,38 @@ def test_a_pacs_that_does_not_answer_is_asked_again_later(poller: Any, events: l
     asking.poll(100.0, TODAY)
     asking.poll(200.0, TODAY)
     assert events == [("not_polled", {"code": "pacs.unreachable"})] * 2
+
+
+@pytest.mark.parametrize(
+    ("failing_uid", "code", "continues"),
+    [
+        ("1.2.1", "pacs.incomplete", True),
+        ("../2", "input.uid", True),
+        ("1.2.1", "pacs.unreachable", False),
+    ],
+)
+def test_a_study_that_fails_does_not_hold_up_the_others(
+    tmp_path: Path, state: ReceiverState, events: list[Any], monkeypatch: pytest.MonkeyPatch, failing_uid: str,
+    code: str, continues: bool,
+) -> None:  # fmt: skip
+    found = [study_record(failing_uid), study_record("1.2.2")]
+
+    def retrieve(_archive: Any, study_uid: str, _folder: Path) -> SimpleNamespace:
+        if study_uid == failing_uid:
+            raise PacsError("it failed", code=code)
+        return SimpleNamespace(written=5)
+
+    monkeypatch.setattr(study_polling, "retrieve_study", retrieve)
+    archive: Any = SimpleNamespace(find_studies=lambda _query: found)
+    rules = RoutingRules.model_validate({"rule": [{"description": "brain*"}]})
+    poller = StudyPoller(
+        tmp_path / "in", state, rules, archive, days=1, audit=lambda event, **facts: events.append((event, facts))
+    )
+    poller.poll(100.0, TODAY)
+    failed = ("not_retrieved", {"code": code, "objects": 5})
+    assert events == ([failed, ("retrieved", {"objects": 5})] if continues else [failed])
+    assert state.quiet_studies(100.0) == (["1.2.2"] if continues else [])
+
+
+def study_record(uid: str) -> StudyRecord:
+    return StudyRecord(uid, "20240102", "4711", "Doe^Jane", "brain", "", ("MR",), 5)

@@ -91,7 +91,7 @@ def test_the_result_of_a_finished_study_is_version_0(client: TestClient) -> None
     assert answer.content == client.get(f"/studies/{DONE}/artifacts/mask.nii.gz").content
     body = {"parent": 0, "edits": [{"action": "accept", "lesion": 1}]}
     refused = client.post(f"/studies/{DONE}/versions", json=body)
-    assert (refused.status_code, refused.json()["code"]) == (409, "request.state")
+    assert (refused.status_code, refused.json()["code"]) == (409, "request.results_missing")
     assert "probability.nii.gz" in refused.json()["detail"]
 
 

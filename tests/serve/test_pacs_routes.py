@@ -190,7 +190,7 @@ def test_results_with_a_pseudonym_are_not_sent(
     study = ask(client, "fetch", {"study_uid": scanner.uid("study")}).json()["id"]
     work_off(client.app.state.service, study)  # type: ignore[attr-defined]
     answer = ask(client, "send", {"study": study})
-    assert (answer.status_code, answer.json()["code"]) == (409, "request.state")
+    assert (answer.status_code, answer.json()["code"]) == (409, "request.pseudonym")
     assert "pseudonym" in answer.json()["detail"]
     assert orthanc.count() == before
 

@@ -131,3 +131,12 @@ def test_the_id_of_a_study_is_no_place_for_the_user() -> None:
     failed = Failure(code="input.brain_mask", detail="no brain", where="case ac795db498e24014938728cfb1be3cb7")
     assert explain_failure(failed).where is None
     assert explain_error(InputError("no brain", where="ac795db498e24014938728cfb1be3cb7")).where is None
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["request.state", "request.results_missing", "request.no_dicom", "request.pseudonym", "request.corrected"],
+)
+def test_no_refusal_of_a_finished_study_advises_to_delete_it(code: str) -> None:
+    assert "delete" not in WORDS[code].advice.lower()
+    assert "already finished" not in WORDS[code].advice.lower()

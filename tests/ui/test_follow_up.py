@@ -83,6 +83,42 @@ def test_what_changed_comes_first_with_its_pictures(
     assert "Research use only" in text
 
 
+def order(shown: AppTest, *studies: Study) -> Any:
+    return shown.checkbox(key=f"follow-order-{'-'.join(study.id for study in studies)}")
+
+
+def test_studies_are_compared_in_the_order_of_their_dates(
+    service: FakeApi, page: OpenPage, studies: tuple[Study, Study]
+) -> None:
+    early, late = studies
+    shown = page(page="follow-ups")
+    shown.multiselect(key="follow-studies").set_value([late.id, early.id]).run()
+    shown.date_input(key=f"follow-day-{late.id}").set_value(date(2024, 4, 12)).run()
+    shown.date_input(key=f"follow-day-{early.id}").set_value(date(2024, 1, 10)).run()
+    shown.selectbox(key=f"follow-clinical-{late.id}").set_value("worse").run()
+    shown.button(key="follow").click().run()
+    (sent,) = service.followed
+    assert [one.study for one in sent.examinations] == [early.id, late.id]
+    assert [one.clinical for one in sent.examinations] == [None, "worse"]
+
+
+def test_without_dates_the_order_must_be_confirmed(
+    service: FakeApi, page: OpenPage, studies: tuple[Study, Study]
+) -> None:
+    early, late = studies
+    shown = page(page="follow-ups")
+    shown.multiselect(key="follow-studies").set_value([late.id, early.id]).run()
+    assert "visit 2, then visit 1" in words(shown)
+    assert shown.button(key="follow").disabled
+    order(shown, late, early).check().run()
+    assert not shown.button(key="follow").disabled
+    shown.multiselect(key="follow-studies").set_value([early.id, late.id]).run()
+    assert shown.button(key="follow").disabled  # another order is confirmed again
+    order(shown, early, late).check().run()
+    shown.button(key="follow").click().run()
+    assert [one.study for one in service.followed[0].examinations] == [early.id, late.id]
+
+
 def test_the_tables_say_what_is_new_and_what_is_gone(studies: tuple[Study, Study]) -> None:
     document = fake_follow_up.stored("a" * 32, asked(*studies)).document
     table = lesion_table(document)
@@ -109,6 +145,7 @@ def test_a_refusal_is_explained(service: FakeApi, page: OpenPage, studies: tuple
     service.refusal = Problem(type="x", title="No", status=422, detail="different", code="input.label_schemes")
     shown = page(page="follow-ups")
     shown.multiselect(key="follow-studies").set_value([study.id for study in studies]).run()
+    order(shown, *studies).check().run()
     shown.button(key="follow").click().run()
     assert "analysed for different classes of tissue" in words(shown)
 
@@ -144,6 +181,6 @@ def test_what_is_missing_is_said() -> None:
     early, late = date(2024, 1, 1), date(2024, 5, 1)
     assert examination_problem([]) == ""
     assert examination_problem([examination(1, day=early), examination(2, day=late)]) == ""
-    assert "order of the studies" in examination_problem([examination(1, day=late), examination(2, day=early)])
+    assert "the same date" in examination_problem([examination(1, day=late), examination(2, day=late)])
     three = [examination(1), examination(2, steroids="none"), examination(3)]
     assert "all studies after the first" in examination_problem(three)

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from metseg.pacs_schemas import PacsStudy
 from metseg.schemas import Problem
 
-from .fake import FakeApi, done_volume, volume_files
+from .fake import FakeApi, done_volume, model_version, next_version, volume_files
 
 OpenPage = Callable[..., AppTest]
 FOUND = PacsStudy(
@@ -84,9 +84,25 @@ def test_results_are_stored_from_the_page_of_the_study(service: FakeApi, page: O
     shown = page(study)
     shown.segmented_control(key=f"section-{study.id}").set_value("Report and files").run()
     shown.button(key=f"pacs-send-{study.id}").click().run()
-    assert service.asked_pacs[-1] == ("archive", "send", {"study": study.id})
+    assert service.asked_pacs[-1] == ("archive", "send", {"study": study.id, "without_corrections": False})
+    assert "the result of the model as it was computed" in words(shown)
     assert "Stored: 1. Already there: 1." in words(shown)
     without = service.add(done_volume(), volume_files())
     shown = page(without)
     shown.segmented_control(key=f"section-{without.id}").set_value("Report and files").run()
     assert f"pacs-send-{without.id}" not in keys(shown)
+
+
+def test_the_result_of_the_model_is_sent_instead_of_corrections_only_if_that_is_confirmed(
+    service: FakeApi, page: OpenPage
+) -> None:
+    service.pacs = ("archive",)
+    study = service.add(done_volume(), {**volume_files(), "seg.dcm": b"seg"})
+    service.versions[study.id] = [next_version(model_version(study), source="mask")]
+    shown = page(study)
+    shown.segmented_control(key=f"section-{study.id}").set_value("Report and files").run()
+    assert shown.button(key=f"pacs-send-{study.id}").disabled
+    assert any("Lesions that were rejected are in the DICOM files" in warning.value for warning in shown.warning)
+    shown.checkbox(key=f"pacs-uncorrected-{study.id}").check().run()
+    shown.button(key=f"pacs-send-{study.id}").click().run()
+    assert service.asked_pacs == [("archive", "send", {"study": study.id, "without_corrections": True})]

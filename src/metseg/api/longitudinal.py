@@ -69,7 +69,7 @@ def follow(
         a follow-up with its ``document``: examinations, lesions, changes and response.
     Raises:
         UsageError: an argument of a wrong type or value; dates or clinical inputs that do not fit the examinations;
-            neither predictions nor labels for paths (``usage.labels``).
+            neither predictions nor labels for paths, or labels beside predictions (``usage.labels``).
         InputError: nothing that can be read, one examination only (``input.one_timepoint``), a study without a mask
             (``input.missing_prediction``, ``input.missing_truth``).
         GeometryError: pictures without a position in space, or a mask that is not on the grid of its document.
@@ -85,6 +85,7 @@ def follow(
     sheet = check_request(require_texts("formats", formats), paper=require_instance("paper", paper, str, expected="A4"))
     options = _options(steroids, clinical, repeatability_mm)
     folder, scheme = optional_path("predictions", predictions), labels
+    _require_labels_needed(given, folder, labels)
     found: list[tuple[str, Timepoint]] = []
     for study in given:
         found += _timepoints(study, folder, scheme)
@@ -94,6 +95,19 @@ def follow(
     if out is not None:
         write_follow_up(followed, require_path("out", out), formats, paper=sheet)
     return followed
+
+
+def _require_labels_needed(studies: Sequence[Any], predictions: Path | None, labels: str | None) -> None:
+    """Refuse a label scheme of masks that are not read; else it would be ignored."""
+    if labels is None or (predictions is None and not all(isinstance(study, Prediction) for study in studies)):
+        return
+    raise UsageError(
+        "a label scheme is given beside predictions, which state theirs",
+        where="labels",
+        got=labels,
+        cure="give --predictions without --labels, or --labels alone for masks beside the images",
+        code="usage.labels",
+    )
 
 
 def _options(steroids: Sequence[str], clinical: Sequence[str], repeatability_mm: float | None) -> FollowUpOptions:
@@ -182,7 +196,8 @@ def _timepoint(case: Case, labels: Volume, scheme: str, model: str) -> Timepoint
     image = None if name is None else case.images[name]
     if image is not None:
         image = Volume(np.asarray(image.data, dtype=np.float32), image.affine)
-    return Timepoint(case.timepoint or case.case_id, labels, scheme, image, name or "", source=model)
+    patient = case.patient if case.patient != case.case_id else ""  # its own name: no patient is known
+    return Timepoint(case.timepoint or case.case_id, labels, scheme, image, name or "", source=model, patient=patient)
 
 
 def _with_names(timepoints: Sequence[Timepoint]) -> list[Timepoint]:

@@ -313,9 +313,10 @@ class ServiceApi:
         """Take a study from a PACS, to be analysed; fetched again, it is the same study."""
         return self._remembered(self._ask_pacs(name, "fetch", asked))
 
-    def send_to_pacs(self, name: str, study_id: str) -> PacsSent:
-        """Store the DICOM results of a study in a PACS."""
-        return _parsed(PacsSent, self._ask_pacs(name, "send", PacsSend(study=study_id)))
+    def send_to_pacs(self, name: str, study_id: str, *, without_corrections: bool = False) -> PacsSent:
+        """Store the DICOM results of a study in a PACS; of a corrected study only ``without_corrections``."""
+        asked = PacsSend(study=study_id, without_corrections=without_corrections)
+        return _parsed(PacsSent, self._ask_pacs(name, "send", asked))
 
     def _ask_pacs(self, name: str, action: str, asked: BaseModel) -> httpx.Response:
         headers = {"Content-Type": "application/json"}

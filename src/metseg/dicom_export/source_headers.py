@@ -50,6 +50,8 @@ _ALWAYS: Final = (
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyID", "StudyDate", "StudyTime"),
     *("AccessionNumber", "ReferringPhysicianName"),
 )
+#: DeidentificationMethod of objects that name a pseudonym instead of the patient.
+PSEUDONYM_METHOD: Final = "metseg: technical elements and pseudonyms"
 #: PatientSex has these values only.
 _SEXES: Final = ("M", "F", "O")
 #: PatientAge has this form only; scanners and converters write others.
@@ -210,7 +212,7 @@ def _pseudonymous(series: Series) -> Dataset:
     patient.PatientName = f"{patient.PatientID}^"  # a name of one component ends like this
     patient.StudyID = series.study
     patient.PatientIdentityRemoved = "YES"
-    patient.DeidentificationMethod = "metseg: technical elements and pseudonyms"
+    patient.DeidentificationMethod = PSEUDONYM_METHOD
     patient.LongitudinalTemporalInformationModified = "REMOVED"
     return patient
 

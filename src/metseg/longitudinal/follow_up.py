@@ -127,7 +127,7 @@ def _document(
         metseg=__version__,
         notice=NOTICE,
         patient=patient,
-        doubts=_doubts(records),
+        doubts=(*_doubts_on_patient(timepoints), *_doubts(records)),
         headline=_headline(lesions, names, response),
         scheme=timepoints[0].scheme,
         timepoints=records,
@@ -237,6 +237,18 @@ def _change(
 
 def _was_seen(track: LesionTrack, before: int, after: int) -> bool:
     return track.lesion_at(before) is not None or track.lesion_at(after) is not None
+
+
+def _doubts_on_patient(timepoints: Sequence[Timepoint]) -> tuple[str, ...]:
+    """Return a warning if the data name different patients."""
+    named = {timepoint.patient for timepoint in timepoints if timepoint.patient}
+    if len(named) < 2:
+        return ()
+    found = ", ".join(f"{timepoint.name}: {timepoint.patient or 'not known'}" for timepoint in timepoints)
+    return (
+        f"The examinations seem to be of different patients ({found}). If they are, no number below is valid. A DICOM "
+        "study without a patient id counts as a patient of its own.",
+    )
 
 
 def _doubts(records: Sequence[TimepointRecord]) -> tuple[str, ...]:

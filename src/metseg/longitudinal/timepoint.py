@@ -29,6 +29,7 @@ class Timepoint:
         sequence: name of this image, such as ``t1c``; empty without one.
         day: date of the examination; None: not known.
         source: model that made the mask; empty: another source.
+        patient: the patient that the data name, such as the pseudonym of a DICOM study; empty: not known.
     Raises:
         GeometryError: the mask has no affine, so its voxels have no size.
         UsageError: an unknown label scheme.
@@ -41,6 +42,7 @@ class Timepoint:
     sequence: str = ""
     day: date | None = None
     source: str = ""
+    patient: str = ""
 
     def __post_init__(self) -> None:
         lookup("label scheme", LABEL_SCHEMES, self.scheme)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Final
 
 from metseg.errors import MetsegError
 from metseg.pacs.receiver_state import ReceiverState
 from metseg.pacs.retrieval import retrieve_study
 from metseg.pacs.routing_rules import RoutingRules
 from metseg.pacs.study_records import Archive, StudyQuery, StudyRecord, require_uid
+
+_NO_ANSWER: Final = "pacs.unreachable"
 
 
 class StudyPoller:
@@ -39,17 +42,27 @@ class StudyPoller:
         self._days, self._audit = days, audit
 
     def poll(self, now: float, today: date) -> None:
-        """Retrieve what is missing of recent studies. If the PACS does not answer, the next call tries again.
+        """Retrieve what is missing of recent studies. What fails is tried again by the next call.
+
+        A study that fails does not hold up the others: it can stay as it is in the PACS for days. Without an answer of
+        the PACS the others are not tried, because each would wait for the timeout.
 
         Args:
             now: time in seconds.
             today: date of the newest studies.
         """
         try:
-            for study in self._recent(today):
-                self._complete(study, now)
+            recent = self._recent(today)
         except (MetsegError, OSError) as error:
-            self._audit("not_polled", code=getattr(error, "code", "resources.system"))
+            self._audit("not_polled", code=_code_of(error))
+            return
+        for study in recent:
+            try:
+                self._complete(study, now)
+            except (MetsegError, OSError) as error:
+                self._audit("not_retrieved", code=_code_of(error), objects=study.instances)
+                if _code_of(error) == _NO_ANSWER:
+                    return
 
     def _recent(self, today: date) -> list[StudyRecord]:
         """Return the recent studies that a rule applies to, each once."""
@@ -69,3 +82,7 @@ class StudyPoller:
         if written or not self._state.knows(study.study_uid):
             self._state.add_arrival(study.study_uid, now)
             self._audit("retrieved", objects=written)
+
+
+def _code_of(error: MetsegError | OSError) -> str:
+    return error.code if isinstance(error, MetsegError) else "resources.system"

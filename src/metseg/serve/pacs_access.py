@@ -32,7 +32,9 @@ from metseg.serve.http.serializers import artifacts_of
 from metseg.serve.http.uploads import Limits
 from metseg.serve.settings import Settings
 from metseg.serve.storage.api_keys import Principal
+from metseg.serve.storage.db_models import StudyRecord
 from metseg.serve.storage.study_service import Studies
+from metseg.serve.storage.version_repository import Versions
 
 #: Media type of results that a PACS takes.
 DICOM: Final = "application/dicom"
@@ -58,11 +60,13 @@ class PacsAccess:
     Args:
         settings: with the table of PACS.
         studies: the repository of studies.
+        versions: the repository of corrected versions.
         limits: of a study, as for an upload.
     """
 
     settings: Settings
     studies: Studies
+    versions: Versions
     limits: Limits
 
     @property
@@ -123,28 +127,28 @@ class PacsAccess:
     def send(self, who: Principal, name: str, asked: PacsSend) -> PacsSent:
         """Store the DICOM results of a study in a PACS; objects that it has are skipped.
 
+        The audit log says how many objects were stored, also if the connection ended before the last one.
+
         Raises:
-            Refused: ``request.unknown``; ``request.state``, the study has no DICOM results, or they name a pseudonym.
+            Refused: ``request.unknown``; ``request.state``, the study is not done; ``request.no_dicom``, it has no
+                DICOM results; ``request.pseudonym``, they name a pseudonym; ``request.corrected``, a corrected version
+                exists, which has no DICOM results, and the request does not ask for the prediction.
             PacsError: the PACS does not answer, or the connection ended before the last object.
         """
         archive = self._archive(name)
         record = self.studies.find(who, asked.study)
-        folder = self.studies.folders.study(record.id).artifacts
-        paths = [folder / item.name for item in artifacts_of(record) if item.media_type == DICOM]
-        if record.state != State.DONE or not paths:
+        paths = self._dicom_results(record)
+        if not asked.without_corrections and self.versions.list(who, record.id):
             raise Refused(
-                "request.state",
-                "the study has no DICOM results",
-                got=record.state,
-                cure="DICOM studies have some where the operator sets METSEG_DICOM_EXPORTS",
-            )
-        if any(_is_pseudonymous(path) for path in paths):
-            raise Refused(
-                "request.state",
-                "the DICOM results name a pseudonym, so the PACS cannot file them under the patient's study",
-                cure="the operator sets METSEG_DICOM_IDENTITY=keep; then process the study again",
+                "request.corrected",
+                "the study was corrected, and the DICOM results are those of the model without the corrections: "
+                "lesions that were rejected are in them, and lesions that were added are not",
+                cure="set without_corrections to store the results of the model nevertheless",
             )
         report = send_files(archive, paths)
+        counts = {"stored": len(report.stored), "present": len(report.present), "failed": len(report.failed)}
+        ended = {} if report.error is None else {"error": report.error.code}
+        self.studies.note(who, "pacs.sent", record.id, {"pacs": name, **counts, **ended})
         if report.error is not None:
             raise report.error
         return PacsSent(
@@ -152,6 +156,35 @@ class PacsAccess:
             present=tuple(path.name for path in report.present),
             failed=tuple(PacsFailure(name=path.name, reason=reason) for path, reason in report.failed),
         )
+
+    def _dicom_results(self, record: StudyRecord) -> list[Path]:
+        """Return the DICOM results of a study, which name its patient.
+
+        Raises:
+            Refused: ``request.state``, ``request.no_dicom``, ``request.pseudonym``.
+        """
+        if record.state != State.DONE:
+            raise Refused(
+                "request.state",
+                "only finished studies have results to store",
+                got=record.state,
+                cure="wait until the study is done",
+            )
+        folder = self.studies.folders.study(record.id).artifacts
+        paths = [folder / item.name for item in artifacts_of(record) if item.media_type == DICOM]
+        if not paths:
+            raise Refused(
+                "request.no_dicom",
+                "the study has no DICOM results",
+                cure="DICOM studies have some where the operator sets METSEG_DICOM_EXPORTS",
+            )
+        if any(_is_pseudonymous(path) for path in paths):
+            raise Refused(
+                "request.pseudonym",
+                "the DICOM results name a pseudonym, so the PACS cannot file them under the patient's study",
+                cure="the operator sets METSEG_DICOM_IDENTITY=keep; then process the study again",
+            )
+        return paths
 
     def _archive(self, name: str) -> Archive:
         address = self.settings.pacs.get(name)
@@ -206,7 +239,13 @@ def _modality(path: Path) -> str:
 
 
 def _is_pseudonymous(path: Path) -> bool:
-    return _element(path, "PatientIdentityRemoved") == "YES"
+    """Return whether metseg replaced the patient of a result.
+
+    `PatientIdentityRemoved` alone does not say so: a result with the identity of its source copies it from the source.
+    """
+    from metseg.dicom_export.source_headers import PSEUDONYM_METHOD
+
+    return _element(path, "DeidentificationMethod") == PSEUDONYM_METHOD
 
 
 def _element(path: Path, keyword: str) -> str:

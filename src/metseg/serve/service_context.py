@@ -102,7 +102,7 @@ class Service:
         self.corrections = Corrections(self.studies, self.versions, self.correction_limits)
         rows = FollowUpRows(self.database, self.settings)
         self.follow_ups = FollowUps(self.studies, self.versions, rows, self.study_limits)
-        self.pacs = PacsAccess(self.settings, self.studies, self.study_limits)
+        self.pacs = PacsAccess(self.settings, self.studies, self.versions, self.study_limits)
         self.gate = Gate(self.settings, self.settings.uploads_at_once)
         self.correcting = Gate(self.settings, CORRECTIONS_AT_ONCE, "corrections")
         self.following = Gate(self.settings, FOLLOW_UPS_AT_ONCE, "follow-ups")

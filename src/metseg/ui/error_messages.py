@@ -91,7 +91,26 @@ WORDS: Final[Mapping[str, ErrorText]] = {
         "It was deleted, has expired, or belongs to another user. Look for it in the list of your studies.",
     ),
     "request.state": ErrorText(
-        "This is no longer possible", "The study is already finished. You can delete it instead."
+        "This is not possible in the present state of the study",
+        "Reload the page to see its state. A study must be finished to be corrected, compared or stored in the PACS, "
+        "and only an unfinished one can be cancelled.",
+    ),
+    "request.results_missing": ErrorText(
+        "Results of the study are missing",
+        "The study cannot be corrected or compared. Upload its images again, and use the new study.",
+    ),
+    "request.no_dicom": ErrorText(
+        "The study has no DICOM results",
+        "Nothing was stored in the PACS. Ask the administrator to enable DICOM results, then analyse the study again.",
+    ),
+    "request.pseudonym": ErrorText(
+        "The DICOM results do not name the patient",
+        "Nothing was stored: the PACS cannot file them under the patient. Ask the administrator to keep the identity "
+        "in DICOM results, then analyse the study again.",
+    ),
+    "request.corrected": ErrorText(
+        "The DICOM results do not contain the corrections of this study",
+        "Nothing was stored. Reload the page. To store the result of the model nevertheless, confirm it there.",
     ),
     "request.conflict": ErrorText(
         "Somebody has corrected this study meanwhile", "Reload the page, and correct the latest version."

@@ -42,7 +42,7 @@ def read_examination(files: ExaminationFiles, name: str, day: date | None) -> Ti
 
     Raises:
         GeometryError: ``input.no_affine``, pictures without a position in space.
-        Refused: ``request.state``, the mask is missing, or its label scheme is not known.
+        Refused: ``request.results_missing``, the mask is missing, or its label scheme is not known.
     """
     facts = files.facts
     if facts.affine is None or facts.slices:
@@ -50,7 +50,7 @@ def read_examination(files: ExaminationFiles, name: str, day: date | None) -> Ti
     mask = files.mask_folder / _MASK
     if facts.scheme is None or not mask.is_file():
         raise Refused(
-            "request.state",
+            "request.results_missing",
             "the study cannot be followed, because results are missing",
             where=name,
             expected=_MASK,

@@ -85,7 +85,7 @@ class FollowUps:
 
         Raises:
             Refused: ``request.unknown``, a study or version that does not exist or has another owner;
-                ``request.state``, a study that is not done.
+                ``request.state``, a study that is not done; ``request.results_missing``, one without its mask.
             InputError, GeometryError, UsageError: see `follow_timepoints` and `read_examination`.
             ResourceError: ``resources.disk``.
         """

@@ -44,6 +44,7 @@ def _described(description: str, example: Any, **more: Any) -> dict[str, Any]:
         **problems(
             *_READ,
             "request.state",
+            "request.results_missing",
             "request.media_type",
             "request.too_large",
             "request.timeout",

@@ -32,6 +32,8 @@ _PACS: Final = (
     *("pacs.unreachable", "pacs.not_found", "pacs.refused"),
 )
 
+_NOT_SENT: Final = ("request.state", "request.no_dicom", "request.pseudonym", "request.corrected")
+
 
 def _described(description: str, example: Any) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"example": example}}}
@@ -94,16 +96,16 @@ async def fetch_from_pacs(
     "/{name}/send",
     summary="Store results in a PACS",
     response_model=PacsSent,
-    responses={200: _described("What became of the objects.", PACS_SENT), **problems(*_PACS, "request.state")},
+    responses={200: _described("What became of the objects.", PACS_SENT), **problems(*_PACS, *_NOT_SENT)},
     openapi_extra=json_body("PacsSend", {"study": STUDY_ID}),
 )
 async def send_to_pacs(request: Request, service: Svc, who: Operating, _reader: Reading, name: Name) -> PacsSent:
-    """Store the DICOM results of a finished study in a PACS. Objects that it has are skipped."""
+    """Store the DICOM results of a finished study in a PACS. Objects that it has are skipped.
+
+    They are the results of the model. If the study was corrected, this is refused unless `without_corrections` is set.
+    """
     asked = await read_json(request, service.edit_limits, PacsSend)
-    sent = await run_in_threadpool(service.pacs.send, who, name, asked)
-    counts = {"stored": len(sent.stored), "present": len(sent.present), "failed": len(sent.failed)}
-    await run_in_threadpool(service.studies.note, who, "pacs.sent", asked.study, {"pacs": name, **counts})
-    return sent
+    return await run_in_threadpool(service.pacs.send, who, name, asked)
 
 
 def _fetch(service: Service, who: Principal, name: str, asked: PacsFetch) -> tuple[StudyRecord, bool]:

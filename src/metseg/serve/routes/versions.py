@@ -35,7 +35,14 @@ Name = Annotated[
     ),
 ]
 _READ: Final = ("request.forbidden", "request.unknown", "request.state", "request.url", "request.invalid")
-_WRITE: Final = (*_READ, "request.conflict", "request.too_large", "service.busy", "resources.disk")
+_WRITE: Final = (
+    *_READ,
+    "request.results_missing",
+    "request.conflict",
+    "request.too_large",
+    "service.busy",
+    "resources.disk",
+)
 #: Fields of an uploaded mask that people write.
 _FREE_TEXT: Final = ("note", "author")
 

@@ -44,12 +44,12 @@ def read_pixels(artifacts: Path, facts: Facts) -> StudyPixels:
         artifacts: folder of its results.
         facts: of the study.
     Raises:
-        Refused: ``request.state``, a result that corrections need is missing.
+        Refused: ``request.results_missing``, a result that corrections need is missing.
     """
     missing = [name for name in NEEDED if not (artifacts / name).is_file()]
     if missing or facts.scheme is None:
         raise Refused(
-            "request.state",
+            "request.results_missing",
             "the study cannot be corrected, because results are missing",
             expected=", ".join(NEEDED),
             got=f"no {missing[0]}" if missing else "no label scheme",

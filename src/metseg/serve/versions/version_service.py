@@ -113,7 +113,8 @@ class Corrections:
         """Apply edits to the latest version, and store the result as a new one.
 
         Raises:
-            Refused: ``request.unknown``, ``request.state``, ``request.conflict``, ``request.too_large``.
+            Refused: ``request.unknown``, ``request.state``, ``request.results_missing``, ``request.conflict``,
+                ``request.too_large``.
             UsageError, InputError: see `apply_edits`.
             ResourceError: ``resources.disk``.
         """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any, Final, cast
 
@@ -51,20 +51,23 @@ def _new(api: Api) -> None:
         st.info("Two finished studies are needed. Pictures (PNG, JPEG) cannot be compared: they have no voxel size.")
         return
     chosen: list[str] = st.multiselect(
-        "Studies, the earliest first",
+        "Studies of one patient",
         list(known),
         format_func=lambda study_id: study_words(known[study_id]),
         key="follow-studies",
         max_selections=MAX_EXAMINATIONS,
         help="That they are of one patient is for you to know: the service cannot check it.",
     )
-    examinations = [_examination(known[study_id], place) for place, study_id in enumerate(chosen)]
+    dates = {study_id: st.session_state.get(_day_key(study_id)) for study_id in chosen}
+    in_order = by_date(chosen, dates)
+    examinations = [_examination(known[study_id], place) for place, study_id in enumerate(in_order)]
+    is_order_known = len(chosen) < 2 or any(dates.values()) or _confirm_order(in_order, known)
     given = st.text_input("Label", key="follow-label", max_chars=LABEL_CHARACTERS, help=LABEL_HINT)
     label = checked_label(given)
     problem = examination_problem(examinations)
     if problem:
         st.caption(problem)
-    is_ready = len(examinations) > 1 and not problem and label is not None
+    is_ready = len(examinations) > 1 and is_order_known and not problem and label is not None
     if st.button("Compare", key="follow", type="primary", disabled=not is_ready):
         with st.spinner("Comparing the studies: a few seconds for each."):
             made = api.follow_up(NewFollowUp(examinations=tuple(examinations), label=label or ""))
@@ -86,8 +89,8 @@ def _examination(study: StudySummary, place: int) -> NewExamination:
         st.markdown(f"**{place + 1}. {plain(study.label or study.id[:8])}**")
         columns = st.columns(3)
         day: Any = columns[0].date_input(
-            "Date of the examination", value=None, key=f"follow-day-{study.id}", format="YYYY-MM-DD",
-            min_value=date(1970, 1, 1), help="For all studies, or for none.",
+            "Date of the examination", value=None, key=_day_key(study.id), format="YYYY-MM-DD",
+            min_value=date(1970, 1, 1), help="For all studies, or for none. Dates give the order of the studies.",
         )  # fmt: skip
         if not place:
             return NewExamination(study=study.id, day=day)
@@ -106,6 +109,38 @@ def _examination(study: StudySummary, place: int) -> NewExamination:
         )
 
 
+def _day_key(study_id: str) -> str:
+    return f"follow-day-{study_id}"
+
+
+def by_date(chosen: Sequence[str], dates: Mapping[str, date | None]) -> list[str]:
+    """Return the chosen studies in the order of their dates, or as they were chosen if a date is not known.
+
+    >>> by_date(["a", "b"], {"a": date(2024, 5, 1), "b": date(2024, 1, 1)})
+    ['b', 'a']
+    >>> by_date(["a", "b"], {"a": date(2024, 5, 1)})
+    ['a', 'b']
+    """
+    days = {study_id: day for study_id in chosen if (day := dates.get(study_id)) is not None}
+    return sorted(chosen, key=lambda study_id: days[study_id]) if len(days) == len(chosen) else list(chosen)
+
+
+def _confirm_order(in_order: Sequence[str], known: Mapping[str, StudySummary]) -> bool:
+    """Return whether the user confirms the order of studies without dates; the list offers the newest upload first.
+
+    In the wrong order, growth is taken for a response, and a response for progression.
+    """
+    names = [plain(known[study_id].label or study_id[:8]) for study_id in in_order]
+    st.markdown(
+        f"Without dates, the studies are compared in the order in which you chose them: {', then '.join(names)}."
+    )
+    return st.checkbox(
+        f"This is the order of the examinations: {names[0]} is the earliest",
+        key=f"follow-order-{'-'.join(in_order)}",
+        help="In the wrong order, growth looks like a response. Else give the dates, or choose the studies again.",
+    )
+
+
 def _known(value: str | None) -> str | None:
     return None if value == _UNKNOWN else value
 
@@ -120,7 +155,7 @@ def examination_problem(examinations: Sequence[NewExamination]) -> str:
     if days and len(days) < len(examinations):
         return "Give the dates of all studies, or of none."
     if any(later <= earlier for earlier, later in itertools.pairwise(days)):
-        return "The dates must be in the order of the studies, the earliest first. Choose the studies in that order."
+        return "Two studies have the same date. Every examination needs a date of its own."
     for values in ([one.steroids for one in examinations[1:]], [one.clinical for one in examinations[1:]]):
         if any(value is None for value in values) and any(value is not None for value in values):
             return "Give steroids and clinical status for all studies after the first, or for none."

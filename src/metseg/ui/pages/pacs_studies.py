@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import streamlit as st
 
+from metseg.client.service_errors import Refusal
 from metseg.pacs_schemas import PacsFetch, PacsSearch, PacsStudy, PacsStudyList
 from metseg.schemas import LABEL_CHARACTERS, Study
 from metseg.ui import error_display, session_state
@@ -18,6 +19,11 @@ from metseg.ui.pages.study_label import LABEL_HINT, checked_label
 _FOUND: Final = "_pacs_found"
 _TEXT: Final = 64
 _NAME_HELP: Final = "Such as Doe* or Doe^Jane."
+#: What is stored in a PACS, above the button.
+SENT_RESULTS: Final = (
+    "This stores the DICOM files that are listed above: the result of the model as it was computed. Corrections made "
+    "on this page are not in them."
+)
 
 
 def show_pacs(api: Api) -> None:
@@ -109,10 +115,33 @@ def show_send(api: Api, study: Study) -> None:
     if not names:
         return
     st.subheader("Store in the PACS")
+    st.markdown(SENT_RESULTS)
+    is_corrected = _is_corrected(api, study)
+    confirmed = not is_corrected or _confirmed(study)
     name = st.selectbox("PACS", names, key=f"pacs-of-{study.id}") if len(names) > 1 else names[0]
-    if st.button("Store the DICOM results", key=f"pacs-send-{study.id}", icon=":material/upload:"):
+    if st.button(
+        "Store the DICOM results", key=f"pacs-send-{study.id}", icon=":material/upload:", disabled=not confirmed
+    ):
         with error_display.told():
-            sent = api.send_to_pacs(str(name), study.id)
+            sent = api.send_to_pacs(str(name), study.id, without_corrections=is_corrected)
             st.success(f"Stored: {len(sent.stored)}. Already there: {len(sent.present)}.")
             for failure in sent.failed:
                 st.error(plain(f"{failure.name}: {failure.reason}"))
+
+
+def _is_corrected(api: Api, study: Study) -> bool:
+    try:
+        return any(version.number for version in api.versions(study.id).versions)
+    except Refusal as error:
+        if error.code != "request.unknown":
+            raise
+        return False  # an older service, which has no corrections
+
+
+def _confirmed(study: Study) -> bool:
+    """Warn of the corrections that are not sent, and return whether the user confirms that."""
+    st.warning(
+        "This study was corrected. Lesions that were rejected are in the DICOM files, and lesions that were added or "
+        "drawn are not."
+    )
+    return st.checkbox("Store the result of the model without the corrections", key=f"pacs-uncorrected-{study.id}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 
@@ -19,6 +20,8 @@ from metseg.serve.jobs.phases.job import Job, stamp
 from metseg.serve.jobs.phases.measure_phase import the_lesions
 from metseg.serve.jobs.phases.predict_phase import the_segmentation
 from metseg.serve.jobs.phases.upload_source import find_source
+
+_log = logging.getLogger(__name__)
 
 
 def give_dicom(job: Job, report_pdf: Callable[[], bytes]) -> tuple[str, ...]:
@@ -39,6 +42,9 @@ def give_dicom(job: Job, report_pdf: Callable[[], bytes]) -> tuple[str, ...]:
         _give(job, report_pdf)
     except (InputError, UsageError) as error:
         return (f"No DICOM objects were written: {public_text(error.what)}.",)
+    except (ValueError, TypeError, AttributeError, KeyError):  # highdicom and pydicom refuse unusual headers by these
+        _log.warning("study %s: no DICOM objects were written", job.study_id, exc_info=True)
+        return ("No DICOM objects were written: the headers of the images do not allow it.",)
     return ()
 
 
