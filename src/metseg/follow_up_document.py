@@ -44,6 +44,11 @@ class RegistrationRecord(_Part):
     seconds: float
     doubts: tuple[str, ...] = Field(default=(), description="Reasons to doubt the registration; empty: none.")
 
+    @property
+    def verdict(self) -> str:
+        """Return the verdict in words; not "good", because only gross errors are recognised."""
+        return "doubtful" if self.doubts else "no doubt"
+
 
 class TimepointRecord(_Part):
     """One examination."""

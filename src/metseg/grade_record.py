@@ -6,6 +6,8 @@ from typing import Annotated, Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
+#: Why a model of other tumours has no grade. Reports and pages leave the grade out then.
+NO_GLIOMAS: Final = "this model was not trained on gliomas, and the grades are those of gliomas"
 #: Why a corrected version has no grade, if the result of the model has one.
 OUTLINES_CORRECTED: Final = "its outlines were corrected"
 

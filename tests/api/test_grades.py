@@ -17,9 +17,9 @@ from metseg.api.grades import GradeData, evaluate_grade, predict_grade, train_gr
 from metseg.bundle_folder import fingerprint_of
 from metseg.errors import BundleError, InputError, UsageError
 from metseg.experiment.grade_cohort import Cohort, Examination, two_classes
+from metseg.grade_record import NO_GLIOMAS
 from metseg.grading.grade_availability import (
     NO_CLASSIFIER,
-    NO_GLIOMAS,
     OTHER_OUTLINES,
     usable_classifier,
     why_not_available,

@@ -95,6 +95,19 @@ def test_the_headers_of_a_source_are_read_once_for_several_documents(
     assert len(scans) == 1
 
 
+def test_files_of_documents_before_an_error_are_listed(simulated_case, tmp_path: Path, run_metseg) -> None:
+    documents = simulated_case.saved, tmp_path / "absent.json"
+    words = ("--source", simulated_case.folder, "--out", tmp_path / "out")
+    answer = run_metseg("export", *documents, *words)
+    assert answer.status != 0
+    assert "absent.json" in answer.err
+    (written,) = (tmp_path / "out").iterdir()
+    assert answer.out.split() == [str(written)]
+    assert "Traceback" not in answer.err
+    failed = run_metseg("export", documents[1], *words)
+    assert (failed.out, failed.status) == ("", answer.status)
+
+
 def test_one_lesion_has_one_tracking_uid_in_segments_and_report(simulated_case, tmp_path: Path) -> None:
     seg, sr = metseg.export(simulated_case.saved, simulated_case.folder, tmp_path, formats=["sr"])
     segments = {item.TrackingUID for item in pydicom.dcmread(seg).SegmentSequence}

@@ -127,4 +127,4 @@ def test_a_study_that_fails_does_not_hold_up_the_others(
 
 
 def study_record(uid: str) -> StudyRecord:
-    return StudyRecord(uid, "20240102", "4711", "Doe^Jane", "brain", "", ("MR",), 5)
+    return StudyRecord(uid, "20240102", "4711", "brain", ("MR",), "", series=1, instances=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -98,7 +99,7 @@ def send(client: TestClient, study: str, **more: Any) -> Any:
 def sent_entries(service: Service) -> list[Any]:
     with service.database.read() as session:
         query = sa.select(AuditRecord).where(AuditRecord.action == "pacs.sent").order_by(AuditRecord.number)
-        return [entry.detail for entry in session.scalars(query)]
+        return [json.loads(entry.detail) for entry in session.scalars(query)]
 
 
 def test_results_of_a_corrected_study_are_sent_only_on_demand(

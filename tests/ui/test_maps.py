@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from metseg.grade_record import OUTLINES_CORRECTED, CaseGrade, GradeReason
+from metseg.grade_record import NO_GLIOMAS, OUTLINES_CORRECTED, CaseGrade, GradeReason
 from metseg.ui.pages.corrections import corrected_study
 from metseg.ui.viewer.heat_map import MAP_KINDS, colour_table, draw_map, map_file
 from metseg.ui.viewer.nifti_bytes import read_nifti
@@ -118,6 +118,7 @@ def test_pictures_have_a_control_for_their_maps(service: FakeApi, page: OpenPage
 
 @pytest.mark.parametrize(("facts", "expected"), [
     ({"grade": GRADE}, "Tumour grade, an estimate for research: HGG rather than LGG, probability 0.80; AUC 0.90"),
+    ({"no_grade": NO_GLIOMAS}, None),
     ({"no_grade": "no tumour was found"}, "Tumour grade: not available, because no tumour was found."),
     ({}, None),
 ])  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -60,23 +61,30 @@ def export(
     studies = SourceStudies(tuple(source))
     margins = {"margin_mm": margin, "margin_kind": margin_kind}
     written: list[Path] = []
-    for document in documents:
-        made = export_result(
-            document,
-            studies,
-            out,
-            formats=separated(formats or ["seg"]),
-            series=series,
-            identity=identity,
-            margin=margins,
-            model=model,
-        )
-        print_notes(document.stem, made)
-        written += made.files
+    try:
+        for document in documents:
+            made = export_result(
+                document,
+                studies,
+                out,
+                formats=separated(formats or ["seg"]),
+                series=series,
+                identity=identity,
+                margin=margins,
+                model=model,
+            )
+            print_notes(document.stem, made)
+            written += made.files
+    finally:  # if a document fails, the files of those before it are there, and are listed
+        if written or sys.exc_info()[0] is None:
+            _print_files(written, as_json=as_json)
+
+
+def _print_files(paths: Sequence[Path], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"files": [str(path) for path in written]}))
+        print(json.dumps({"files": [str(path) for path in paths]}))
         return
-    for path in written:
+    for path in paths:
         print(path)
 
 

@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 from typing import Final
 
+from metseg.grade_record import NO_GLIOMAS
 from metseg.grading.grade_classifier import GRADE_FILE, GradeClassifier, read_grade_classifier
 
 #: Label schemes of data sets of gliomas.
 GLIOMA_SCHEMES: Final = frozenset({"brats-gli-2021", "brats-gli-2023", "brats-2015", "decathlon-brain"})
 _GLIOMA: Final = re.compile(r"glioma|glioblastoma|\b[LH]GG\b", re.IGNORECASE)
 
-NO_GLIOMAS: Final = "this model was not trained on gliomas, and the grades are those of gliomas"
 NO_CLASSIFIER: Final = "no classifier of the grade is stored with this model"
 NO_TUMOUR: Final = "no tumour was found"
 OTHER_OUTLINES: Final = "the classifier stored with this model was trained on other outlines than those of this model"

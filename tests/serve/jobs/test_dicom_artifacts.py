@@ -95,6 +95,29 @@ def test_what_cannot_be_written_is_a_warning(dicom_job: Callable[..., Job], monk
     assert job.outcome(Phase.RENDER).warnings == ("No DICOM objects were written: slices were interpolated.",)
 
 
+@pytest.mark.parametrize("failing", ["build_exports", "encoded"])
+def test_an_error_of_the_dicom_libraries_is_a_warning_without_values_of_headers(
+    dicom_job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, failing: str
+) -> None:
+    from metseg.serve.jobs.phases import dicom_artifacts
+
+    original, calls = getattr(dicom_artifacts, failing), []
+
+    def refuse(*given: object, **named: object) -> object:
+        calls.append(given)
+        if failing == "encoded" and len(calls) == 1:
+            return original(*given, **named)  # the first object is fine, so that only a later one fails
+        raise ValueError("not a person name: 'Mustermann^Erika'")
+
+    monkeypatch.setattr(dicom_artifacts, failing, refuse)
+    job = dicom_job(dicom_exports=EXPORTS)
+    assert outputs(job) == []
+    warnings = job.outcome(Phase.RENDER).warnings
+    assert warnings == ("No DICOM objects were written: the headers of the images do not allow it.",)
+    assert "ValueError" in caplog.text
+    assert "Mustermann" not in caplog.text
+
+
 def test_the_settings_are_read_from_variables(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("METSEG_DICOM_EXPORTS", "seg, sr")
     monkeypatch.setenv("METSEG_DICOM_IDENTITY", "keep")

@@ -208,7 +208,8 @@ def registration_table(document: FollowUpDocument) -> Table:
         rows=tuple(_registration_row(timepoint, place) for place, timepoint in enumerate(document.timepoints)),
         notes=(
             "Mutual information: normalised, 1 for independent images, 2 for equal ones. Head overlap: Dice "
-            "coefficient of the two heads.",
+            "coefficient of the two heads. No doubt: within the limits, which do not recognise errors of a few "
+            "millimetres or the head of another patient.",
         ),
     )
 
@@ -216,7 +217,6 @@ def registration_table(document: FollowUpDocument) -> Table:
 def _registration_row(timepoint: TimepointRecord, place: int) -> tuple[str, ...]:
     record = timepoint.registration
     is_measured = record.mutual_information is not None and record.head_overlap is not None
-    verdict = "doubtful" if record.doubts else "good"
     return (
         _dated(timepoint),
         timepoint.sequence or "–",
@@ -225,5 +225,5 @@ def _registration_row(timepoint: TimepointRecord, place: int) -> tuple[str, ...]
         f"{record.rotation_degrees:.1f}" if is_measured else "–",
         f"{record.mutual_information:.2f}" if is_measured else "–",
         f"{record.head_overlap:.2f}" if is_measured else "–",
-        verdict if place else "first",
+        record.verdict if place else "first",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from metseg.grade_record import GradeReason
+from metseg.grade_record import NO_GLIOMAS, GradeReason
 from metseg.inference.input_fit import misfit_warnings
 from metseg.lesion import Lesion
 from metseg.message_text import pluralize
@@ -110,7 +110,7 @@ def _study(report: StudyReport) -> Section:
         ("Report made on", (f"{report.made_on.isoformat()}, with metseg {report.version}",)),
         ("Images", _images(report)),
         *((("Patient, from the data set's table", _clinical(report)),) if report.clinical else ()),
-        ("Tumour grade", _grade(report)),
+        *((("Tumour grade", _grade(report)),) if report.model.no_grade != NO_GLIOMAS else ()),
         ("Model", (_model_name(report),)),
         ("Preprocessing", technique.steps if technique.steps else (_no_steps(technique.steps),)),
         ("Mask", _mask(report)),

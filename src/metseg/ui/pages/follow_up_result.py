@@ -164,7 +164,7 @@ def _show_examinations(document: FollowUpDocument) -> None:
                         "Volume (mL)": f"{one.volume_ml:.2f}",
                         "Shift (mm)": f"{one.registration.shift_mm:.1f}",
                         "Rotation (degrees)": f"{one.registration.rotation_degrees:.1f}",
-                        "Registration": ("doubtful" if one.registration.doubts else "good") if place else "first",
+                        "Registration": one.registration.verdict if place else "first",
                     }
                     for place, one in enumerate(document.timepoints)
                 ]

@@ -7,6 +7,7 @@ from typing import Final
 
 import streamlit as st
 
+from metseg.grade_record import NO_GLIOMAS
 from metseg.headline import Headline
 from metseg.schemas import State, Study
 from metseg.sequence_titles import sequence_title
@@ -88,7 +89,7 @@ def model_line(study: Study) -> str:
 
 
 def grade_line(study: Study) -> str:
-    """Return the grade of the glioma, or why there is none; empty if neither is known.
+    """Return the grade of the glioma, or why there is none; empty if neither is known, or for other tumours.
 
     >>> from metseg.schemas import Facts
     >>> grade_line(Study.model_construct(facts=Facts(no_grade="no tumour was found")))
@@ -96,7 +97,8 @@ def grade_line(study: Study) -> str:
     """
     grade = study.facts.grade
     if grade is None:
-        return f"Tumour grade: not available, because {study.facts.no_grade}." if study.facts.no_grade else ""
+        reason = study.facts.no_grade
+        return f"Tumour grade: not available, because {reason}." if reason and reason != NO_GLIOMAS else ""
     return (
         f"Tumour grade, an estimate for research: {grade.grade} rather than {grade.other}, "
         f"probability {grade.probability:.2f}; {grade.auc_text}."

@@ -42,8 +42,9 @@ def give_dicom(job: Job, report_pdf: Callable[[], bytes]) -> tuple[str, ...]:
         _give(job, report_pdf)
     except (InputError, UsageError) as error:
         return (f"No DICOM objects were written: {public_text(error.what)}.",)
-    except (ValueError, TypeError, AttributeError, KeyError):  # highdicom and pydicom refuse unusual headers by these
-        _log.warning("study %s: no DICOM objects were written", job.study_id, exc_info=True)
+    except (ValueError, TypeError, AttributeError) as error:  # of highdicom and pydicom for unusual headers
+        # Without the message, which can hold values of headers.
+        _log.warning("study %s: no DICOM objects were written: %s", job.study_id, type(error).__name__)
         return ("No DICOM objects were written: the headers of the images do not allow it.",)
     return ()
 
@@ -56,9 +57,10 @@ def _give(job: Job, report_pdf: Callable[[], bytes]) -> None:
     assert isinstance(source, AskedStudy)
     headers = read_source_headers(source.series[read.kept["reference"]], identity=job.dicom_identity)
     objects = build_exports(_content(job, headers.affine, report_pdf), headers, job.dicom_exports)
-    for name, dataset in export_files(objects, ""):
-        with job.artifact(name.removeprefix("-")) as path:
-            write_bytes(path, encoded(dataset))
+    contents = {name.removeprefix("-"): encoded(dataset) for name, dataset in export_files(objects, "")}
+    for name, content in contents.items():  # all or none: each of them can refuse to be encoded
+        with job.artifact(name) as path:
+            write_bytes(path, content)
 
 
 def _content(job: Job, affine: npt.NDArray[np.float64], report_pdf: Callable[[], bytes]) -> ResultContent:
