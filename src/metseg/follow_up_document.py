@@ -130,7 +130,9 @@ class ResponseRecord(_Part):
     steroids: str | None
     clinical: str | None
     imaging: CategoryRecord = Field(description="RANO-BM, imaging part only.")
-    complete: CategoryRecord | None = Field(description="With steroids and clinical status; null: imaging only.")
+    complete: CategoryRecord | None = Field(
+        description="With steroids and clinical status, or by a worse clinical status alone; null: imaging only."
+    )
     confirmed: bool | None = Field(
         default=None, description="Of CR and PR: by an examination at least four weeks later; null: not known."
     )

@@ -45,7 +45,8 @@ def follow(
         typer.Option(
             "--clinical",
             metavar="VALUE",
-            help="Clinical status at an examination after the first: improved, stable or worse; repeat it for each.",
+            help="Clinical status at an examination after the first: improved, stable or worse; repeat it for each. "
+            "Worse is progression, also without --steroids.",
         ),
     ] = None,
     repeatability_mm: Annotated[

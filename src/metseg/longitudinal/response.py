@@ -95,7 +95,7 @@ def _confirmed(place: int, records: Sequence[ResponseRecord], days: Sequence[int
     """
     wanted = CONFIRMED_BY.get(records[place].imaging.category)
     day = days[place]
-    if wanted is None or day is None:
+    if wanted is None or day is None or decided_category(records[place]).category == PROGRESSION:
         return None
     is_late = False
     for record, other in zip(records[place + 1 :], days[place + 1 :], strict=True):
