@@ -108,6 +108,7 @@ def test_without_dates_the_order_must_be_confirmed(
     early, late = studies
     shown = page(page="follow-ups")
     shown.multiselect(key="follow-studies").set_value([late.id, early.id]).run()
+    assert "cannot check that the studies are of one patient" in words(shown)
     assert "visit 2, then visit 1" in words(shown)
     assert shown.button(key="follow").disabled
     order(shown, late, early).check().run()

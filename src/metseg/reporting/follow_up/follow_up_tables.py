@@ -32,7 +32,7 @@ ERROR_NOTE = (
 )
 RESPONSE_NOTE = (
     "Sums are of the target lesions. Nadir: the smallest sum before. Confirmed: by an examination at least four weeks "
-    "later."
+    "later. RANO-BM: the imaging part; steroids and clinical status are in the text."
 )
 
 

@@ -56,8 +56,8 @@ def _new(api: Api) -> None:
         format_func=lambda study_id: study_words(known[study_id]),
         key="follow-studies",
         max_selections=MAX_EXAMINATIONS,
-        help="That they are of one patient is for you to know: the service cannot check it.",
     )
+    st.caption("The service stores no names, so it cannot check that the studies are of one patient: you must know it.")
     dates = {study_id: st.session_state.get(_day_key(study_id)) for study_id in chosen}
     in_order = by_date(chosen, dates)
     examinations = [_examination(known[study_id], place) for place, study_id in enumerate(in_order)]
