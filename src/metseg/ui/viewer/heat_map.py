@@ -61,7 +61,7 @@ def colour_table() -> npt.NDArray[np.uint8]:
     shares = np.linspace(0, 1, _STEPS + 1)
     places = np.linspace(0, 1, len(_COLOURS))
     channels = [np.interp(shares, places, channel) for channel in np.transpose(_COLOURS)]
-    return np.rint(np.stack([*channels, 255 * _OPACITY * np.sqrt(shares)], axis=-1)).astype(np.uint8)
+    return np.asarray(np.rint(np.stack([*channels, 255 * _OPACITY * np.sqrt(shares)], axis=-1)), dtype=np.uint8)
 
 
 def map_file(image: Image, kind: MapKind) -> bytes:
@@ -73,11 +73,11 @@ def draw_map(picture: Rgb, stored: npt.NDArray[np.uint16], kind: MapKind) -> Rgb
     """Return a picture (rows, columns, 3) under a map (rows, columns) that is stored as 0 to 65535."""
     table = colour_table()[_steps(stored / np.float32(65535), kind)].astype(np.float32)
     share = table[..., 3:] / 255
-    return ((1 - share) * picture + share * table[..., :3] + 0.5).astype(np.uint8)
+    return np.asarray((1 - share) * picture + share * table[..., :3] + 0.5, dtype=np.uint8)
 
 
 def _steps(values: npt.NDArray[Any], kind: MapKind) -> npt.NDArray[np.uint8]:
-    return np.rint(np.clip(values.astype(np.float32) / kind.highest, 0, 1) * _STEPS).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(values.astype(np.float32) / kind.highest, 0, 1) * _STEPS), dtype=np.uint8)
 
 
 def map_legend_html(kind: MapKind) -> str:
