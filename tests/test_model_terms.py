@@ -54,7 +54,8 @@ def test_shipped_bundles_ask_where_their_data_do() -> None:
         for folder in (*packaged.iterdir(), *(ROOT / "bundles").iterdir())
         if bundle_folder.is_bundle(folder)
     }
-    assert asks == {"mets-sim": False, "brain-extraction": False, "lgg-flair": True, "mets-brain": True}
+    free = ("mets-sim", "brain-extraction", "t1c-slices")
+    assert asks == {**dict.fromkeys(free, False), "lgg-flair": True, "mets-brain": True}
 
 
 def test_consent_is_asked_once(bundle: Path) -> None:

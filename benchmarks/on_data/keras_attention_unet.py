@@ -1,4 +1,4 @@
-"""The notebooks' Attention U-Net trained by Keras, and the same network by metseg: slices per second, in one run.
+"""The notebooks' Attention U-Net trained by Keras, and by metseg: slices per processor second, in one run.
 
     python -m venv KERAS && KERAS/bin/pip install tensorflow-cpu
     OMP_NUM_THREADS=1 taskset -c 0 python benchmarks/on_data/keras_attention_unet.py KERAS/bin/python [--steps 5]
@@ -7,8 +7,8 @@ One network: double convolutions, max-pooling, 32 to 256, gates, up-sampling, no
 256 x 256 slices in batches of 8, with Adam and binary cross-entropy. Keras trains in its own way (`train_on_batch`,
 compiled, float32) in a process of the environment that is given; TensorFlow is no dependency of metseg. metseg trains
 as `metseg train` does: memory layout and precision by measurement. The two take turns, step by step, and one waits
-while the other computes, so that other work on the machine slows both. Both networks must have the same number of
-parameters.
+while the other computes. Seconds are those of the processor, all threads of a side together: on a shared core, the side
+with more threads would get a larger part of it. Both networks must have the same number of parameters.
 
 Exits with 1 below 3 times the slices per second.
 """
@@ -70,7 +70,7 @@ def keras_network() -> Any:
 
 
 def run_keras() -> None:
-    """Answer each line of standard input with the seconds of one training step, in JSON; first with the parameters."""
+    """Answer each line of standard input with the processor seconds of a training step; first, the parameters."""
     import numpy as np
     import tensorflow
 
@@ -82,9 +82,9 @@ def run_keras() -> None:
     masks = (random.random((BATCH, SIDE, SIDE, 1)) < 0.02).astype(np.float32)
     print(json.dumps({"parameters": network.count_params(), "version": tensorflow.__version__}), flush=True)
     for _ in sys.stdin:
-        begin = time.perf_counter()
+        begin = time.process_time()
         network.train_on_batch(images, masks)
-        print(json.dumps(time.perf_counter() - begin), flush=True)
+        print(json.dumps(time.process_time() - begin), flush=True)
 
 
 class KerasSide:
@@ -99,7 +99,7 @@ class KerasSide:
         self.facts: dict[str, Any] = self._answer()
 
     def step(self) -> float:
-        """Have one training step done, and return its seconds."""
+        """Have one training step done, and return its processor seconds."""
         assert self._process.stdin is not None
         self._process.stdin.write("step\n")
         self._process.stdin.flush()
@@ -120,7 +120,7 @@ class KerasSide:
 
 
 def metseg_side() -> tuple[Callable[[], float], int, str]:
-    """Return a function that does a training step and returns its seconds, the parameters, and how it runs."""
+    """Return a function that does a training step and returns its processor seconds; the parameters; how it runs."""
     import torch
 
     from metseg.inference.device import choose_compute, in_memory_format
@@ -139,13 +139,13 @@ def metseg_side() -> tuple[Callable[[], float], int, str]:
     masks = (torch.rand(BATCH, SIDE, SIDE) < 0.02).long()
 
     def step() -> float:
-        begin = time.perf_counter()
+        begin = time.process_time()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=compute.bf16):
             value = deep_supervision_loss(loss, network(images.contiguous(memory_format=layout)), masks)
         value.backward()
         optimizer.step()
         optimizer.zero_grad()
-        return time.perf_counter() - begin
+        return time.process_time() - begin
 
     how = f"{'bfloat16' if compute.bf16 else 'float32'}, {'channels last' if compute.channels_last else 'contiguous'}"
     return step, network.parameter_count(), how
@@ -171,7 +171,7 @@ def main() -> int:
     speed = {name: BATCH / statistics.median(taken) for name, taken in seconds.items()}
     ratio = speed["metseg"] / speed["keras"]
     print(f"{parameters} parameters, batch {BATCH}, {SIDE} x {SIDE}, median of {options.steps} steps, in turns")
-    print(f"Keras (TensorFlow {keras.facts['version']}, float32): {speed['keras']:.2f} slices/s")
+    print(f"Keras (TensorFlow {keras.facts['version']}, float32): {speed['keras']:.2f} slices/s of one processor")
     print(f"metseg ({how}): {speed['metseg']:.2f} slices/s, {ratio:.1f} times")
     return 0 if ratio >= CLAIM else 1
 

@@ -6,7 +6,7 @@ Trains one recipe twice with equal budgets: split by patient, and by slice. Prin
 network on its own test part, and of both on the slices that are in both test parts. The patients of these shared
 slices are unknown to the first network, and the second was trained on other slices of them: the difference is the
 leak alone. Intervals: bootstrap over patients. An interrupted run goes on when the command is repeated;
-``--as-it-is`` scores the best weights of each run so far.
+``--as-it-is`` scores the best weights of each run so far, on the slices as they were prepared for the network.
 """
 
 from __future__ import annotations
@@ -17,21 +17,30 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
-import metseg
 from metseg.evaluation.metrics.slice_metrics import slice_scores
 from metseg.evaluation.statistics.confidence_intervals import Interval, bootstrap_pooled, ratio
+from metseg.inference.brain.brain_extraction import extraction_fingerprint
 from metseg.inference.predictor import Predictor
 from metseg.io.case_source import CaseSource
 from metseg.io.splits import Split
 from metseg.io.stratified_sampling import By
-from metseg.recipe import load_recipe
+from metseg.model import SegmentationNetwork
+from metseg.model.activation import outputs_of
+from metseg.preprocess.cache import build_cache
+from metseg.preprocess.cache.cache_key import recipe_stamp
+from metseg.preprocess.cache.cache_reader import Cache
+from metseg.recipe import Recipe, load_recipe
 from metseg.training.data import read_sources
 from metseg.training.finalize import best_network
 from metseg.training.run import Run, train_run
 from metseg.training.run_folder import RunFolder
 
 Counts = dict[str, npt.NDArray[np.float64]]
+Mask = npt.NDArray[np.bool_]
+#: Case and indices of slices to truth and result, (X, Y, slices) each.
+Segment = Callable[[CaseSource, Sequence[int]], tuple[Mask, Mask]]
 SIDES: tuple[By, By] = ("patient", "slice")
 FIGURES = ("Dice, all voxels of a part", "mean Dice of positive slices", "mean Dice of all slices")
 #: What a patient adds to each figure: numerator and denominator.
@@ -63,22 +72,47 @@ def shared_slices(
     return {case: slices for case, slices in both.items() if slices}
 
 
+def segment_pictures(predictor: Predictor) -> Segment:
+    """Return a function that segments a case on its own grid, as `metseg predict` does."""
+
+    def segment(source: CaseSource, slices: Sequence[int]) -> tuple[Mask, Mask]:
+        prediction = predictor(source.load())
+        assert prediction.truth is not None
+        return prediction.truth.data[:, :, slices] > 0, prediction.labels[:, :, slices] > 0
+
+    return segment
+
+
+def segment_prepared(network: SegmentationNetwork, recipe: Recipe, cached: Cache) -> Segment:
+    """Return a function that segments slices of a case on the grid of the network, as validation does."""
+    places = {entry.case_id: place for place, entry in enumerate(cached.entries)}
+    outputs = outputs_of(recipe)
+
+    def segment(source: CaseSource, slices: Sequence[int]) -> tuple[Mask, Mask]:
+        pairs = [cached.read_slice(places[source.case_id], z) for z in slices]
+        images = torch.from_numpy(np.stack([image for image, _ in pairs]).astype(np.float32))
+        with torch.inference_mode():
+            probability = outputs.lesion_probability(outputs.probabilities(network(images)))
+        found = (probability >= recipe.predict.threshold).numpy().transpose(1, 2, 0)
+        return np.stack([labels for _, labels in pairs], axis=-1) > 0, found
+
+    return segment
+
+
 def counted(
-    predict: Callable[[metseg.Case], metseg.Prediction],
-    sources: Sequence[CaseSource],
-    parts: Mapping[str, Mapping[str, Sequence[int]]],
+    segment: Segment, sources: Sequence[CaseSource], parts: Mapping[str, Mapping[str, Sequence[int]]]
 ) -> dict[str, Counts]:
-    """Return for each part and patient the sums of `slice_sums`; each case is predicted once and whole."""
+    """Return for each part and patient the sums of `slice_sums`; each case is segmented once."""
     sums: dict[str, Counts] = {part: {} for part in parts}
     for source in sources:
-        wanted = {part: list(slices[source.case_id]) for part, slices in parts.items() if source.case_id in slices}
-        if not wanted:
+        wanted = {part: slices[source.case_id] for part, slices in parts.items() if source.case_id in slices}
+        every = sorted({z for slices in wanted.values() for z in slices})
+        if not every:
             continue
-        prediction = predict(source.load())
-        assert prediction.truth is not None
-        truth, labels = prediction.truth.data > 0, prediction.labels > 0
+        truth, found = segment(source, every)
         for part, slices in wanted.items():
-            added = slice_sums(truth[:, :, slices], labels[:, :, slices])
+            chosen = [every.index(z) for z in slices]
+            added = slice_sums(truth[:, :, chosen], found[:, :, chosen])
             sums[part][source.patient] = sums[part].get(source.patient, np.zeros(COLUMNS)) + added
     return sums
 
@@ -129,20 +163,23 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--recipe", default="assignment-attention-unet")
     parser.add_argument("--set", dest="changes", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--as-it-is", action="store_true", help="score the best weights so far, without more training")
+    parser.add_argument("--as-it-is", action="store_true", help="score the best weights so far, on the prepared slices")
     options = parser.parse_args()
-    tests, models = {}, {}
+    tests, segments, cache = {}, {}, options.out / "cache"
     for side in SIDES:
         recipe = load_recipe(options.recipe, [*options.changes, f"split.by={side}"])
         sources = read_sources(recipe, options.data)
         folder = RunFolder(options.out / f"by-{side}")
-        if not options.as_it_is:
-            run = Run(options.data, folder.path, resume=folder.exists, cache=options.out / "cache", device="cpu")
-            train_run(recipe, run)
-        models[side] = Predictor([best_network(folder, recipe)], recipe)
+        if options.as_it_is:
+            stamp = recipe_stamp(recipe, brain_model=extraction_fingerprint(recipe))
+            cached = build_cache(sources, recipe, cache / stamp[:16], brain_model=extraction_fingerprint(recipe))
+            segments[side] = segment_prepared(best_network(folder, recipe).eval(), recipe, cached)
+        else:
+            train_run(recipe, Run(options.data, folder.path, resume=folder.exists, cache=cache, device="cpu"))
+            segments[side] = segment_pictures(Predictor([best_network(folder, recipe)], recipe))
         tests[side] = select_test_slices(Split.load(folder.split_file), sources)
     shared = shared_slices(*(tests[side] for side in SIDES))
-    sums = {side: counted(models[side], sources, {"own": tests[side], "shared": shared}) for side in SIDES}
+    sums = {side: counted(segments[side], sources, {"own": tests[side], "shared": shared}) for side in SIDES}
     print(table(sums))
 
 

@@ -18,7 +18,7 @@ from metseg.simulation import PhantomOptions, simulate_dataset
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "bundles"
-#: Those that the wheel carries: free of data licences.
+#: Those that the wheel carries: the licence of their data lets anyone give them away.
 PACKAGED = ROOT / "src" / "metseg" / "bundles"
 BUNDLES = sorted(path for place in (FOLDER, PACKAGED) for path in place.iterdir() if path.is_dir())
 
@@ -31,8 +31,8 @@ def accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("METSEG_ACCEPTED_MODELS", "lgg-flair")
 
 
-def test_there_is_one_for_slices_and_one_for_volumes() -> None:
-    assert {path.name for path in BUNDLES} >= {"lgg-flair", "mets-brain", "mets-sim"}
+def test_there_are_some_for_slices_and_some_for_volumes() -> None:
+    assert {path.name for path in BUNDLES} >= {"lgg-flair", "mets-brain", "mets-sim", "t1c-slices"}
 
 
 @pytest.mark.parametrize("folder", BUNDLES, ids=lambda folder: folder.name)
@@ -60,15 +60,16 @@ def test_card_and_results_say_what_was_measured(folder: Path) -> None:
 
 
 #: What the weights that the wheel carries have seen, as card and recipe say it.
-NO_PERSON = {
+FREE = {
     "mets-sim": ("simulated patients only", "none: simulated patients"),
     "brain-extraction": ("no image of a person", "Heads painted from the label maps of SynthSeg (Apache-2.0)"),
+    "t1c-slices": ("figshare 1512427, CC BY 4.0", "Cheng et al. 2015 (figshare 1512427): CC BY 4.0; open_ms"),
 }
 
 
-def test_what_the_package_carries_has_seen_no_image_of_a_person() -> None:
+def test_what_the_package_carries_may_be_given_away() -> None:
     for folder in PACKAGED.iterdir():
-        said, licence = NO_PERSON[folder.name]
+        said, licence = FREE[folder.name]
         assert said in (folder / "card.md").read_text("utf-8")
         assert load_bundle(folder).recipe.data.licence.startswith(licence)
 

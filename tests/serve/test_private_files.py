@@ -55,5 +55,6 @@ def test_older_folders_and_databases_are_closed_to_others(tmp_path: Path, open_u
         "home/": 0o700,
         "home/incoming/": 0o700,
         "home/studies/": 0o700,
+        "home/follow-ups/": 0o700,
         "home/service.sqlite": 0o600,
     }

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from metseg.schemas import Problem, Study
-from metseg.ui.pages.corrections import corrected_study
+from metseg.ui import display_text
+from metseg.ui.pages.corrections import corrected_study, version_words
 from metseg.version_schemas import AddEdit, LesionEdit
 
 from .fake import (
@@ -48,6 +50,25 @@ def test_nothing_can_be_saved_without_an_edit(service: FakeApi, page: OpenPage, 
     assert "Corrections" in [item.value for item in shown.subheader]
     assert shown.button(key=f"save-{study.id}").disabled
     assert "Version 0: result of the model, 2 findings" in shown.selectbox(key=f"version-{study.id}-1").options[0]
+
+
+def test_a_result_that_was_open_for_minutes_can_be_corrected(
+    service: FakeApi, page: OpenPage, study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + timedelta(minutes=7)
+
+    shown = page(study)
+    version = model_version(study)
+    before = version_words(version)
+    monkeypatch.setattr(display_text, "datetime", Later)
+    assert version_words(version) == before
+    review(shown, study, 0, 1, "accept")
+    shown.run()
+    assert not shown.exception
+    assert not shown.button(key=f"save-{study.id}").disabled
 
 
 def test_lesions_are_reviewed_and_saved_as_a_version(service: FakeApi, page: OpenPage, study: Study) -> None:

@@ -183,6 +183,15 @@ def test_what_the_headers_say_is_sent_only_where_it_was_corrected(dicom_page: Ap
     assert sorted(sent) == [b"t2f=5", b"t2w=none"]
 
 
+def test_a_choice_against_the_header_is_pointed_out(dicom_page: AppTest) -> None:
+    assert "Make sure" not in words(dicom_page)
+    sequence_boxes(dicom_page)[1].set_value("t2f").run()
+    assert "The header says T2, not FLAIR. Make sure that your choice is right." in words(dicom_page)
+    sequence_boxes(dicom_page)[1].set_value("not used").run()
+    sequence_boxes(dicom_page)[2].set_value("t2f").run()  # nothing in the header speaks against it
+    assert "Make sure" not in words(dicom_page)
+
+
 def test_two_series_for_one_sequence_are_pointed_out(dicom_page: AppTest) -> None:
     sequence_boxes(dicom_page)[2].set_value("t1c").run()
     assert "More than one series is assigned to T1 with contrast." in words(dicom_page)

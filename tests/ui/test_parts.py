@@ -24,8 +24,9 @@ from metseg.ui.pages.study_progress import phase_signs
 from metseg.ui.viewer.charts import distribution, threshold_chart, values_chart
 from metseg.ui.viewer.components import Burden
 from metseg.ui.viewer.display_controls import own_threshold, threshold_words
-from metseg.ui.viewer.lesion_table import table_of
+from metseg.ui.viewer.lesion_table import table_of, table_width
 from metseg.ui.viewer.slice_images import first_slice, make_slice
+from metseg.ui.viewer.volume_viewer import column_shares
 
 from .fake import (
     MODELS,
@@ -202,6 +203,12 @@ def test_the_table_has_mm_only_where_there_are_any() -> None:
     assert list(pictures["Place"]) == ["picture 2"]
     several = [lesion.model_copy(update={"label": name}) for lesion, name in zip(volume_lesions(), "ab", strict=True)]
     assert "Kind" in table_of(done_volume(lesions=tuple(several))).columns
+    # In a window of 1280 pixels, 917 are left for viewer and table: no column of the table is cut off.
+    for study in (done_volume(), done_volume(lesions=tuple(several))):
+        viewer, table = column_shares(study)
+        assert table >= table_width(study)
+        assert viewer + table == 917
+        assert viewer > 500
 
 
 def test_a_threshold_is_shown_as_the_slider_can() -> None:

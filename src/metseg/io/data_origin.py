@@ -130,10 +130,10 @@ def _clauses(statement: str) -> tuple[list[str], list[str]]:
 
 def _without_licence(clause: str) -> str:
     """Return a clause without its part on the licence; empty if it is about the licence only."""
-    name, colon, rest = clause.partition(": ")
-    if _LICENCE.search(name):
-        return ""
-    return name if _LICENCE.search(rest) else f"{name}{colon}{rest}"
+    parts = clause.split(": ")
+    while parts and _LICENCE.search(parts[-1]):
+        parts.pop()
+    return ": ".join(parts)
 
 
 def other_data(written_for: str, patients: Collection[str]) -> str | None:

@@ -131,8 +131,8 @@ def test_without_pixels_no_side_is_given(volume_document: Make) -> None:
 def test_no_lesion_is_a_finding_and_no_all_clear(volume_document: Make, study: Any) -> None:
     report = report_of(volume_document(lesions=[]), volume_pixels(study), key_images=3)
     words = words_of(report).splitlines()
-    assert words[:2] == ["Result", "No lesion found."]
-    assert "does not exclude a lesion" in words[2]
+    assert words[:3] == ["Result", "1 warning: see the section Warnings.", "No lesion found."]
+    assert "does not exclude a lesion" in words[3]
     assert "lesions of at least 0.1 mL: 0" in words
     assert "total volume: 0.00 mL" in words
     assert "longest diameter" not in "\n".join(words)
@@ -345,6 +345,15 @@ def test_a_reason_that_is_the_same_for_all_sequences_is_given_once(volume_docume
     records[0]["reason"] = "the user said so"
     words = words_of(report_of(volume_document(technique=technique, sequences=records)))
     assert words.count("(the layout says so)") == 3
+
+
+def test_specks_alone_exclude_no_lesion(volume_document: Make) -> None:
+    lesions = volume_document()["lesions"]
+    report = report_of(volume_document(lesions=[{**lesions[-1], "id": 1}]))
+    assert (report.headline.lesions, report.headline.specks) == (0, 1)
+    words = words_of(report)
+    assert "A speck can be a vessel or noise, and can be a small lesion." in words
+    assert "A speck can be" not in words_of(report_of(volume_document()))
 
 
 @pytest.mark.parametrize("lesions", [None, []])

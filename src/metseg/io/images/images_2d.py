@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from metseg.errors import InputError, MetsegError
 from metseg.io.finite_values import replace_not_finite
@@ -17,6 +18,9 @@ from metseg.io.images.file_signatures import MAX_PAGES, too_many_pages
 from metseg.io.images.image_decoding import Decoded, decode, page_count
 from metseg.labels import LabelScheme, check_labels
 from metseg.volume import Array
+
+#: Pixels of a picture, at most, that is decoded only to compare its channels.
+_MOST_COMPARED = 2**24
 
 #: A mask stored lossily is lesion where it is brighter than this.
 LOSSY_MASK_THRESHOLD = 127
@@ -141,10 +145,13 @@ def channels_equal(pixels: Array) -> bool:
 
 
 def shows_one_image(path: Path) -> bool | None:
-    """Return whether a picture is grey, or coloured with equal channels; None: it cannot be read."""
+    """Return whether a picture is grey, or coloured with equal channels; None: very large, or it cannot be read."""
     try:
+        with Image.open(path) as picture:
+            if picture.width * picture.height > _MOST_COMPARED:
+                return None
         return channels_equal(read_picture(path, page=0).pixels)
-    except MetsegError:
+    except (MetsegError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None
 
 

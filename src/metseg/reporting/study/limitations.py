@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from metseg.io.data_origin import named_data
 from metseg.reporting.study.number_format import millimetres
 from metseg.reporting.study.study_report import RESEARCH_USE, StudyReport
 
@@ -70,7 +71,7 @@ def _of_training(report: StudyReport) -> str:
             "The training data of the model are not known here; on images of another kind the model may fail without "
             "warning."
         )
-    trained_on = report.model.trained_on.partition(";")[0]  # the licence, after it, is stated with the model
+    trained_on = named_data(report.model.trained_on)  # the licence is stated with the model
     unmeasured = _SIMULATED if report.model.is_simulated else ""
     return (
         f"The model was trained on {trained_on}. {unmeasured}On other scanners, sequences, diseases or ages it may "

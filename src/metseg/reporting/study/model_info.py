@@ -108,14 +108,15 @@ def _performance(metrics: Mapping[str, Any]) -> tuple[Performance, ...]:
     """Return the scores of the first part of the metrics that has any."""
     for part in PARTS:
         regions = _object(_object(metrics, part), "regions")
-        scored = [_of_region(part, str(name), region) for name, region in regions.items()]
+        unit = str(_object(_object(metrics, part), "interval").get("over") or "patients")
+        scored = [_of_region(part, str(name), region, unit) for name, region in regions.items()]
         found = tuple(one for one in scored if one is not None)
         if found:
             return found
     return ()
 
 
-def _of_region(part: Literal["test", "validation"], name: str, region: Any) -> Performance | None:
+def _of_region(part: Literal["test", "validation"], name: str, region: Any, unit: str) -> Performance | None:
     """Return the scores of a region; None without a Dice coefficient."""
     if not isinstance(region, Mapping):
         return None
@@ -134,6 +135,7 @@ def _of_region(part: Literal["test", "validation"], name: str, region: Any) -> P
         found=_count(lesions.get("found")),
         missed=_count(lesions.get("missed")),
         false=_count(lesions.get("false")),
+        unit=unit,
     )
 
 

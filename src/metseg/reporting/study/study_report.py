@@ -79,10 +79,11 @@ class Performance:
     Args:
         part: ``test``, or ``validation``: patients who decided which epoch was kept.
         region: name of the region.
-        patients: number of patients with a Dice coefficient.
+        patients: number of patients with a Dice coefficient; of pictures where the patients are not known.
         dice: mean over patients.
         low, high: 95 % bootstrap interval of the mean; None with a single patient.
         found, missed, false: numbers of lesions; None if not counted.
+        unit: what was counted, ``patients`` or ``pictures``.
     """
 
     part: Literal["test", "validation"]
@@ -94,6 +95,7 @@ class Performance:
     found: int | None = None
     missed: int | None = None
     false: int | None = None
+    unit: str = "patients"
 
 
 @dataclass(frozen=True)

@@ -232,7 +232,7 @@ def performance_table(model: Model) -> Table:
         rows=tuple(
             (
                 _capital(_short(one.region)),
-                str(one.patients),
+                str(one.patients) if one.unit == "patients" else f"{one.patients} {one.unit}",
                 score(one.dice, one.low, one.high),
                 "–" if one.found is None or one.missed is None else share(one.found, one.found + one.missed),
                 "–" if one.false is None else str(one.false),
@@ -241,6 +241,6 @@ def performance_table(model: Model) -> Table:
         ),
         notes=(
             whose[first.part],
-            "Dice coefficient: 1 for full agreement of outline and truth, 0 for no overlap; mean over patients.",
+            f"Dice coefficient: 1 for full agreement of outline and truth, 0 for no overlap; mean over {first.unit}.",
         ),
     )

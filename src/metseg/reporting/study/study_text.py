@@ -22,6 +22,10 @@ NOT_EXCLUDED = (
     "The model marked nothing in this study. This does not exclude a lesion: small ones are missed most often, and a "
     "model can fail completely on images unlike its training data."
 )
+ONLY_SPECKS = (
+    "A speck can be a vessel or noise, and can be a small lesion. That no larger one was marked does not exclude one: "
+    "a model can fail completely on images unlike its training data."
+)
 COUNTED_ONCE = (
     "Overlapping regions of neighbouring pictures are counted as one lesion; its area is the sum over its regions. "
     "Regions on either side of missing pictures are counted separately."
@@ -72,6 +76,7 @@ def _result(report: StudyReport) -> Section:
         opening=headline.fitness,
         doubts=_doubts(report),
         lead=lead if report.lesions else (headline.finding, NOT_EXCLUDED),
+        paragraphs=(ONLY_SPECKS,) if headline.specks and not headline.lesions else (),
         figures=tuple((figure.text, figure.name) for figure in headline.figures),
         caution=caution,
     )

@@ -15,7 +15,7 @@ from metseg.lesion import Lesion
 from metseg.schemas import Artifact, Study
 from metseg.ui import error_display, result_cache
 from metseg.ui.api_client import Api
-from metseg.ui.display_text import ago, finding_words, plain
+from metseg.ui.display_text import browser_zone, finding_words, moment_words, plain
 from metseg.ui.viewer import crosshair
 from metseg.ui.viewer.lesion_table import lesion_words
 from metseg.ui.viewer.nifti_bytes import moved
@@ -128,17 +128,20 @@ def show_corrections(shown: Opened) -> None:
 
 
 def version_words(version: VersionSummary) -> str:
-    """Return the line of a version in the list.
+    """Return the line of a version in the list; always the same text for the same version.
+
+    Streamlit knows an answer by its text: with "5 min ago" in it, the page failed a minute later.
 
     >>> from datetime import UTC, datetime
-    >>> made = datetime.now(UTC)
+    >>> made = datetime(2026, 3, 1, 9, 5, tzinfo=UTC)
     >>> version_words(VersionSummary(number=0, source="model", created_at=made, lesions=2, unreviewed=2))
-    'Version 0: result of the model, 2 findings, just now'
+    'Version 0: result of the model, 2 findings, 1 March 2026, 09:05 UTC'
     """
     count = finding_words(version.lesions)
     who = f" by {version.author}" if version.author else ""
     note = f" ({version.note})" if version.note else ""
-    return f"Version {version.number}: {SOURCES[version.source]}{who}, {count}, {ago(version.created_at)}{note}"
+    made = moment_words(version.created_at, browser_zone())
+    return f"Version {version.number}: {SOURCES[version.source]}{who}, {count}, {made}{note}"
 
 
 def _version_key(study_id: str, count: int) -> str:

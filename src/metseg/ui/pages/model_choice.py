@@ -207,7 +207,9 @@ def _summary(part: Any, name: str) -> list[str]:
     count = part.get("patients")
     if not lines or count is None:
         return lines
-    return [*lines, f"Mean over {count} {name} patients, with 95% interval" if count > 1 else f"1 {name} patient"]
+    interval = part.get("interval")
+    unit = str(interval.get("over") or "patients") if isinstance(interval, Mapping) else "patients"
+    return [*lines, f"Mean over {count} {name} {unit}, with 95% interval" if count > 1 else f"1 {name} patient"]
 
 
 def _figures(metrics: Any) -> Iterator[str]:

@@ -146,11 +146,21 @@ def _show_agreement(found: Agreement, names: Sequence[str], voxel_ml: float | No
     columns[1].metric("In both", amount_words(found.both, voxel_ml))
     columns[2].metric("Only in the first", amount_words(found.first_only, voxel_ml), help=names[0])
     columns[3].metric("Only in the second", amount_words(found.second_only, voxel_ml), help=names[1])
-    st.caption(
-        f"Only the first model has {finding_words(found.lesions_first)}; "
-        f"only the second has {finding_words(found.lesions_second)}. "
-        "Agreement does not show which model is right."
-    )
+    st.caption(f"{unshared_words(found)} Agreement does not show which model is right.")
+
+
+def unshared_words(found: Agreement) -> str:
+    """Return how many findings of each result do not overlap the other result, in a sentence.
+
+    >>> unshared_words(Agreement(0.8, 9, 1, 1, 0, 0))
+    'Every finding of each model overlaps one of the other.'
+    >>> unshared_words(Agreement(0.8, 9, 1, 1, 2, 1))
+    'Without overlap with the other model: 2 findings of the first, 1 finding of the second.'
+    """
+    if not found.lesions_first and not found.lesions_second:
+        return "Every finding of each model overlaps one of the other."
+    first, second = finding_words(found.lesions_first), finding_words(found.lesions_second)
+    return f"Without overlap with the other model: {first} of the first, {second} of the second."
 
 
 def amount_words(elements: int, voxel_ml: float | None) -> str:

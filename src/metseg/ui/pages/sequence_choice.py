@@ -122,6 +122,9 @@ def _sequence_of_series(item: SeriesFromHeader, before: Mapping[str, str]) -> st
     )
     if item.reason and found == (item.sequence or NOT_USED):
         st.caption(plain(with_sequence_names(item.reason[0].upper() + item.reason[1:])))
+    elif item.sequence is not None and found not in (item.sequence, NOT_USED):
+        said, chosen = sequence_title(item.sequence), sequence_title(str(found))
+        st.warning(f"The header says {said}, not {chosen}. Make sure that your choice is right.")
     return None if found == NOT_USED else str(found)
 
 

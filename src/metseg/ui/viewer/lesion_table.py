@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import streamlit as st
@@ -26,6 +26,18 @@ NUMBER, VOLUME, DIAMETER, PIXELS, PLACE, CONFIDENCE, LABEL = (
     "Kind",
 )
 _ROW_PIXELS, _MOST_ROWS = 35, 11
+#: Width of each column in pixels, and of the column with the boxes and the border.
+_WIDTHS: Final = {
+    NUMBER: 36,
+    VOLUME: 58,
+    DIAMETER: 50,
+    PIXELS: 70,
+    RANGE: 84,
+    PLACE: 72,
+    LABEL: 72,
+    CONFIDENCE: 48,
+}
+_BOXES = 46
 
 
 def table_of(study: Study) -> pd.DataFrame:
@@ -36,6 +48,11 @@ def table_of(study: Study) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=list(rows[0]) if rows else [NUMBER])
     kinds = {lesion.label for lesion in lesions}
     return table.drop(columns=[LABEL]) if len(kinds) == 1 else table
+
+
+def table_width(study: Study) -> int:
+    """Return the width in pixels at which no column of the lesion table is cut off."""
+    return _BOXES + sum(_WIDTHS[str(name)] for name in table_of(study))
 
 
 def _row(lesion: Lesion, measured: bool, slices: int) -> dict[str, Any]:
@@ -156,28 +173,28 @@ def _show_selected(study: Study) -> None:
 def _columns() -> dict[str, Any]:
     config = st.column_config
     return {
-        NUMBER: config.NumberColumn(width=36),
+        NUMBER: config.NumberColumn(width=_WIDTHS[NUMBER]),
         VOLUME: config.NumberColumn(
-            "mL", format="%.3f", width=58, help="Volume of all classes of the lesion, oedema included."
+            "mL", format="%.3f", width=_WIDTHS[VOLUME], help="Volume of all classes of the lesion, oedema included."
         ),
         DIAMETER: config.NumberColumn(
             "mm",
             format="%.1f",
-            width=50,
+            width=_WIDTHS[DIAMETER],
             help="Longest diameter of all classes, in any direction; the headline has that of the enhancing part.",
         ),
-        PIXELS: config.NumberColumn(format="%d", width=70),
+        PIXELS: config.NumberColumn(format="%d", width=_WIDTHS[PIXELS]),
         RANGE: config.TextColumn(
-            width=84,
+            width=_WIDTHS[RANGE],
             help="Smallest and largest size (mL; of pictures, pixels) in the predictions of mirror images and folds: "
             "their spread, no confidence interval. The true size can be outside.",
         ),
-        PLACE: config.TextColumn(width=72),
-        LABEL: config.TextColumn(width=72),
+        PLACE: config.TextColumn(width=_WIDTHS[PLACE]),
+        LABEL: config.TextColumn(width=_WIDTHS[LABEL]),
         CONFIDENCE: config.NumberColumn(
             "Conf.",
             format="%.2f",
-            width=48,
+            width=_WIDTHS[CONFIDENCE],
             help="Confidence: mean probability over the lesion, calibrated on validation patients if the model has an "
             "operating point.",
         ),

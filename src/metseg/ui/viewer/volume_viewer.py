@@ -12,8 +12,17 @@ from metseg.ui.viewer.browser_viewer import show_viewer
 from metseg.ui.viewer.charts import threshold_chart
 from metseg.ui.viewer.components import lesion_burden
 from metseg.ui.viewer.display_controls import own_threshold, threshold_control, threshold_words
-from metseg.ui.viewer.lesion_table import show_table
+from metseg.ui.viewer.lesion_table import show_table, table_width
 from metseg.ui.viewer.scene import Scene
+
+#: Width in pixels of viewer and table together in a window of 1280 pixels, and the smallest of the table.
+_TOGETHER, _LEAST_TABLE = 917, 333
+
+
+def column_shares(study: Study) -> list[int]:
+    """Return the relative widths of viewer and table: the whole table is seen in a window of 1280 pixels."""
+    table = max(table_width(study), _LEAST_TABLE)
+    return [_TOGETHER - table, table]
 
 
 @st.fragment
@@ -27,7 +36,7 @@ def _draw(api: Api, study: Study) -> None:
     with st.spinner("Fetching the images …"):
         scene = result_cache.scene(api, study)
     crosshair.start(study.id, scene)
-    left, right = st.container(key=theme.BESIDE).columns([1.75, 1], gap="medium")
+    left, right = st.container(key=theme.BESIDE).columns(column_shares(study), gap="medium")
     with right:
         table = st.container()
         threshold = _threshold(study, scene)
