@@ -193,6 +193,15 @@ def test_grey_pictures_get_the_model_of_one_sequence_and_colour_pictures_that_of
     assert choose_model(models, [PICTURES]).model == "lgg"  # nothing is known: the first name
 
 
+def test_coloured_pictures_do_not_fit_a_model_of_one_sequence() -> None:
+    """Its result would mean nothing: three sequences lie in the colours."""
+    (misfit,) = choose_model([GREY_T1C], [COLOUR]).misfits
+    assert misfit.reason == "it sees grey pictures of t1c, and coloured ones were given"
+    waiting = choose_model([GREY_T1C, replace(LGG, accepted=False)], [COLOUR])
+    assert waiting.model is None
+    assert [misfit.model for misfit in waiting.misfits if misfit.is_waiting] == ["lgg"]
+
+
 def test_grey_pictures_do_not_fit_a_model_of_several_sequences() -> None:
     (misfit,) = choose_model([LGG], [GREY]).misfits
     assert misfit.reason == "it needs colour pictures of t1n, t2f and t1c, and grey ones were given"

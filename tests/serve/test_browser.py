@@ -116,6 +116,12 @@ class Visit:
         """Choose files and send them."""
         self.choose(files)
         self.settle()
+        self.page.get_by_text(re.compile(r"^\d+ files?, ")).first.wait_for()  # the page knows what was chosen
+        grey = self.page.get_by_test_id("stSelectbox").filter(has_text="Sequence of the grey pictures")
+        if grey.count():  # a question without an answer that is chosen already
+            grey.locator("input").click()
+            self.page.get_by_role("option", name="FLAIR").click()
+            self.settle()
         self.see("chosen")
         self.page.get_by_role("button", name="Analyse").click()
 

@@ -59,6 +59,7 @@ def test_a_volume_from_upload_to_report(
     assert (done.state, done.progress) == (State.DONE, 1.0)
     assert [lesion.voxels for lesion in done.lesions] == [27]
     wanted = {name for name in ARTIFACTS if "{" not in name and not name.endswith(".dcm")}  # these only on request
+    wanted -= {"uncertainty.nii.gz", "gradcam.nii.gz"}  # and these
     assert wanted <= {artifact.name for artifact in done.artifacts} | {"prepared.nii.gz", "brain_mask.nii.gz"}
     mask = client.get(f"/studies/{accepted.id}/artifacts/mask.nii.gz")
     image = nibabel.Nifti1Image.from_bytes(gzip.decompress(mask.content))
@@ -191,6 +192,8 @@ def test_options_are_kept(client: TestClient, make: SimpleNamespace) -> None:
         "stack": True,
         "allow_gaps": True,
         "series": {"t1c": "3", "t2f": "2.1"},
+        "uncertainty": False,
+        "explanation": False,
     }
 
 

@@ -75,7 +75,7 @@ def test_a_run_ends_in_a_bundle(train: Train, tmp_path: Path) -> None:
     assert status == 0
     assert f"bundle: {run / 'bundle'}\n" in out
     assert sorted(path.name for path in (run / "bundle").iterdir()) == [
-        "card.md", "metrics.json", "model.safetensors", "recipe.toml", "sha256", "split.json",
+        "card.md", "metrics.json", "model.safetensors", "recipe.toml", "reference.json", "sha256", "split.json",
     ]  # fmt: skip
     bundle = load_bundle(run / "bundle")
     metrics = bundle.metrics

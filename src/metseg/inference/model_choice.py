@@ -237,6 +237,8 @@ def misfit_reason(recipe: Recipe, traits: InputTraits) -> str | None:
     if traits.is_pictures:
         if data.dimensions == 3:
             return "it needs a volume, and pictures were given"
+        if traits.is_grey is False and _sees_grey(recipe):
+            return f"it sees grey pictures of {data.inputs[0]}, and coloured ones were given"
         return _grey_misfit(recipe, traits.sequences) if traits.is_grey else None
     if traits.sequences is None:
         return None
