@@ -215,11 +215,14 @@ def _titles(model: Model) -> list[str]:
 
 def show_one_sequence(files: Sequence[ChosenFile]) -> bool:
     """Return whether pictures are grey, and hence show one sequence; judged by the first of them."""
-    return bool(files) and study_kind(files) == Kind.PICTURE and is_grey(files[0].content)
+    return bool(files) and study_kind(files) == Kind.PICTURE and is_grey(files[0].content) is True
 
 
-def is_grey(content: bytes) -> bool:
-    """Return whether a picture has one channel, or equal ones; a very large picture is judged by its header."""
+def is_grey(content: bytes) -> bool | None:
+    """Return whether a picture has one channel, or equal ones; a very large picture is judged by its header.
+
+    None: it cannot be read, and the service says what is wrong with it.
+    """
     try:
         with Image.open(io.BytesIO(content)) as picture:
             if getattr(picture, "n_frames", 1) > 1:
@@ -229,7 +232,7 @@ def is_grey(content: bytes) -> bool:
             red, green, blue = picture.convert("RGB").split()
             return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return False  # the service says what is wrong with the file
+        return None
 
 
 def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:
