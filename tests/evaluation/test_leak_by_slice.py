@@ -14,7 +14,7 @@ from leak_by_slice import SIDES, differences, figures, shared_slices, slice_sums
 
 
 def stack(*sizes: int) -> np.ndarray:
-    """Return slices of 10 pixels, in each of which the first so many are lesion."""
+    """Return slices of 10 pixels; the given number of first pixels of each are lesion."""
     return np.stack([np.arange(10)[:, None] < size for size in sizes], axis=-1)
 
 

@@ -1,4 +1,4 @@
-"""A service that is not there: its contract over HTTP, answered from memory, with results of which all is known."""
+"""A service that is not there: its contract over HTTP, answered from memory, with results that are known exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The result of a follow-up that is not computed by a service: spheres, of which all is known."""
+"""The result of a follow-up that is not computed by a service: spheres, known exactly."""
 
 from __future__ import annotations
 

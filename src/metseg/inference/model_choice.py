@@ -3,12 +3,13 @@
 This is the only place where a model is chosen without a request: for the command line, the service and the page. Only
 names, headers, recipes and the first of several pictures are read. The rules, in this order:
 
-1. A model must fit: slices need a model for 2D images; a volume must have every sequence that the model requires.
+1. A model must fit: slices need a model for 2D images, coloured ones a model of several sequences; a volume must have
+   every sequence that the model requires.
    If there are several inputs, the model that fits the most of them is preferred.
 2. A model with non-commercial terms that have not been accepted is never chosen; if it would be better, that is said.
 3. The model that the operator set for this kind of input, if it fits.
 4. A model trained on this kind of input (pictures, or volumes) before one that was not; for grey pictures one that sees
-   a single sequence, for coloured pictures one that sees several.
+   a single sequence.
 5. A model trained on real patients before one of unknown data, and that before one trained on simulated patients.
 6. A model that needs exactly the given sequences: the fewest given ones unused, and the fewest of its own missing.
 7. If a brain mask is given, a model that uses it; for volumes, a 3D network; at last the first name.
@@ -114,10 +115,15 @@ def _read(name: str, folder: Path, _stamp: int) -> Candidate:
     return Candidate(name, recipe, metrics if isinstance(metrics, dict) else {})
 
 
+def traits_of_picture(path: Path) -> InputTraits:
+    """Return what is known of pictures by the first of them."""
+    return InputTraits(is_pictures=True, is_grey=shows_one_image(path))
+
+
 def traits_of(source: CaseSource) -> InputTraits:
     """Return what is known of a case that was found with a `DataPart` that asks for no sequences."""
     if isinstance(source, SliceStackSource):
-        return InputTraits(is_pictures=True, is_grey=shows_one_image(source.slices[0].image))
+        return traits_of_picture(source.slices[0].image)
     names = frozenset(source.modalities)
     has_mask = BRAIN_MASK in names or getattr(source, "brain_mask", None) is not None
     return InputTraits(False, names - {BRAIN_MASK, SINGLE_CHANNEL}, names - {BRAIN_MASK} == {SINGLE_CHANNEL}, has_mask)

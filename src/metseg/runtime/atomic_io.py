@@ -134,6 +134,30 @@ def flush_to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
+def flush_folder(folder: Path) -> None:
+    """Flush the files of a folder to disk, and their names.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    with disk_full_is_an_error(folder):
+        for path in folder.iterdir():
+            flush_to_disk(path)
+        flush_renames(folder)
+
+
+def move_folder(folder: Path, target: Path) -> None:
+    """Move a flushed folder to its final place, and flush the move to disk.
+
+    Raises:
+        ResourceError: the disk is full.
+    """
+    with disk_full_is_an_error(target):
+        target.parent.mkdir(mode=0o700, exist_ok=True)
+        os.replace(folder, target)
+        flush_renames(target.parent)
+
+
 def flush_renames(folder: Path) -> None:
     """Flush renames inside a folder to disk, if the system can open folders (Windows cannot)."""
     if os.name == "posix":

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from metseg.model.networks.efficientnet_lite import FEATURE_CHANNELS, STEM_WEIGHT, EfficientNetLite, adapt_checkpoint
-from metseg.model.networks.layers import ConvNormAct, upsample
+from metseg.model.networks.layers import ConvNormAct, UpBlock
 from metseg.model.networks.network_options import EfficientUnetOptions
 from metseg.model.pretrained_encoder import load_encoder
 
@@ -38,19 +38,6 @@ def build(options: EfficientUnetOptions, *, in_channels: int, out_channels: int,
     return network
 
 
-class UpBlock(nn.Module):
-    """Narrow, interpolate, join with the encoder's features, convolve."""
-
-    def __init__(self, in_channels: int, skip_channels: int, out_channels: int) -> None:
-        super().__init__()
-        self.narrow = nn.Conv2d(in_channels, out_channels, 1, bias=False)
-        self.join = ConvNormAct(out_channels + skip_channels, out_channels, dimensions=2)
-
-    def forward(self, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        joined: torch.Tensor = self.join(torch.cat([upsample(self.narrow(features), skip), skip], dim=1))
-        return joined
-
-
 class EfficientUNet(nn.Module):
     """See the module's text."""
 
@@ -62,7 +49,7 @@ class EfficientUNet(nn.Module):
         finest = options.decoder_channels[-1]
         self.full_size = ConvNormAct(in_channels, finest, dimensions=2)
         self.ups = nn.ModuleList(
-            UpBlock(before, skip, after)
+            UpBlock(before, skip, after, dimensions=2)
             for (before, after), skip in zip(
                 pairwise((deepest, *options.decoder_channels)), (*reversed(shallow), finest), strict=True
             )

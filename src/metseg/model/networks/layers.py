@@ -124,6 +124,21 @@ class ConvNormAct(nn.Sequential):
         )
 
 
+class UpBlock(nn.Module):
+    """Narrow, interpolate, join with the encoder's features, convolve."""
+
+    def __init__(
+        self, in_channels: int, skip_channels: int, out_channels: int, *, dimensions: int, norm: Norm = "batch"
+    ) -> None:
+        super().__init__()
+        self.narrow = CONVOLUTION[dimensions](in_channels, out_channels, 1, bias=False)
+        self.join = ConvNormAct(out_channels + skip_channels, out_channels, dimensions=dimensions, norm=norm)
+
+    def forward(self, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        joined: torch.Tensor = self.join(torch.cat([upsample(self.narrow(features), skip), skip], dim=1))
+        return joined
+
+
 @dataclass(frozen=True)
 class EveryNth:
     """A forward hook that picks every n-th position of a module's input along each spatial axis."""

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from metseg.model.networks.encoder_decoder import EncoderDecoder
-from metseg.model.networks.layers import CONVOLUTION, DROPOUT, ConvNormAct, make_norm, upsample
+from metseg.model.networks.layers import CONVOLUTION, DROPOUT, ConvNormAct, UpBlock, make_norm
 from metseg.model.networks.network_options import Norm, UnetOptions
 
 
@@ -45,19 +45,6 @@ class ResidualBlock(nn.Module):
         return torch.relu_(self.second(self.first(features)) + self.shortcut(features))
 
 
-class UpBlock(nn.Module):
-    """Narrow, interpolate, join with the encoder's features, convolve."""
-
-    def __init__(self, in_channels: int, out_channels: int, *, dimensions: int, norm: Norm) -> None:
-        super().__init__()
-        self.narrow = CONVOLUTION[dimensions](in_channels, out_channels, 1, bias=False)
-        self.join = ConvNormAct(2 * out_channels, out_channels, dimensions=dimensions, norm=norm)
-
-    def forward(self, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        joined: torch.Tensor = self.join(torch.cat([upsample(self.narrow(features), skip), skip], dim=1))
-        return joined
-
-
 class ResidualUNet(EncoderDecoder):
     """See the module's text."""
 
@@ -81,7 +68,7 @@ class ResidualUNet(EncoderDecoder):
             width = wide
         self.dropout = DROPOUT[dimensions](options.dropout)
         self.ups = nn.ModuleList(
-            UpBlock(deep, shallow, dimensions=dimensions, norm=norm)
+            UpBlock(deep, shallow, shallow, dimensions=dimensions, norm=norm)
             for shallow, deep in reversed(list(pairwise(channels)))
         )
         # One head per decoder level that is supervised, the finest first; the coarsest level teaches nothing.

@@ -6,8 +6,6 @@ Nothing is stored before all is done, so a process that ends meanwhile leaves no
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +36,7 @@ from metseg.schemas import Artifact, State, Study
 from metseg.serve.follow_up.examination_files import ExaminationFiles, read_examination
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.http.serializers import study_of
-from metseg.serve.http.uploads import Limits, make_incoming_folder
+from metseg.serve.http.uploads import Limits, working_folder
 from metseg.serve.storage.api_keys import Principal
 from metseg.serve.storage.db_models import FollowUpRecord
 from metseg.serve.storage.follow_up_repository import ExaminationRow, FollowUpRows, NewFollowUpRow
@@ -94,7 +92,7 @@ class FollowUps:
         timepoints = [read_examination(one.files, one.name, one.asked.day) for one in chosen]
         follow_up = follow_timepoints(timepoints, new.label or follow_up_id[:8], _options(new))
         pictures = changed_lesion_pictures(follow_up)
-        with self._working_folder() as folder:
+        with working_folder(self.studies.folders.incoming, self.limits) as folder:
             with disk_full_is_an_error(folder):
                 _write(follow_up, pictures, folder)
             row = NewFollowUpRow(
@@ -167,16 +165,6 @@ class FollowUps:
             return ExaminationFiles(folder.artifacts, folder.artifacts, study.facts, 0)
         record = self.versions.find(who, study.id, version)
         return ExaminationFiles(folder.artifacts, folder.versions / record.folder, study.facts, version)
-
-    @contextmanager
-    def _working_folder(self) -> Iterator[Path]:
-        """Yield an empty folder of a random name below ``incoming/``, and remove what is left of it."""
-        folder = self.studies.folders.incoming / secrets.token_hex(16)
-        try:
-            make_incoming_folder(folder, self.limits)
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _folder(self, record: FollowUpRecord) -> Path:
         return self.studies.folders.follow_ups / record.id

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from metseg.errors import MetsegError
-from metseg.inference.model_choice import InputTraits
-from metseg.io.images.images_2d import shows_one_image
+from metseg.inference.model_choice import InputTraits, traits_of_picture
 from metseg.io.prediction_inputs import LEFT_OUT
 from metseg.schemas import BRAIN_MASK, Kind
 from metseg.serve.storage.study_service import CheckedFile
@@ -22,7 +21,7 @@ def traits_of_upload(kind: Kind, files: Sequence[CheckedFile], series: Mapping[s
         series: sequences that the request assigns to DICOM series.
     """
     if kind == Kind.PICTURE:
-        return InputTraits(is_pictures=True, is_grey=shows_one_image(files[0].file.path))
+        return traits_of_picture(files[0].file.path)
     images = [item for item in files if item.file.sequence != BRAIN_MASK]
     has_mask = len(images) < len(files)
     if kind == Kind.NIFTI:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TypeVar
@@ -77,7 +77,7 @@ async def _receive(request: Request, folder: Path, limits: Limits, free_text: Co
     said = request.headers.get("content-length", "")
     if said.isdigit() and int(said) > limits.max_bytes:
         raise _too_large(limits)
-    await run_in_threadpool(make_incoming_folder, folder, limits)
+    await run_in_threadpool(_make_folder, folder, limits)
     media_type = request.headers.get("content-type")
     reader = reader_for(media_type, folder, max_files=limits.max_files, free_text=free_text)
     try:
@@ -113,7 +113,21 @@ async def _batches(request: Request, limits: Limits) -> AsyncIterator[bytes]:
     yield bytes(gathered)
 
 
-def make_incoming_folder(folder: Path, limits: Limits) -> None:
+@contextmanager
+def working_folder(incoming: Path, limits: Limits) -> Iterator[Path]:
+    """Yield an empty folder with a random name below ``incoming``, and remove what is left of it.
+
+    Raises as `receiving`.
+    """
+    folder = incoming / secrets.token_hex(16)
+    try:
+        _make_folder(folder, limits)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_folder(folder: Path, limits: Limits) -> None:
     """Create the folder of an upload, if there is disk space; raises as `receiving`."""
     with disk_full_is_an_error(folder):
         folder.mkdir(parents=True, mode=0o700)

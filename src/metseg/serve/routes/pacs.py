@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import shutil
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request, Response
@@ -15,7 +13,7 @@ from metseg.serve.http.dependencies import Operating, Reading, Svc, Writing
 from metseg.serve.http.openapi import UPLOADS, json_body, problems
 from metseg.serve.http.openapi_examples import ACCEPTED, PACS_FETCH, PACS_SEARCH, PACS_SENT, PACS_STUDIES, STUDY_ID
 from metseg.serve.http.serializers import study_of
-from metseg.serve.http.uploads import make_incoming_folder, read_json
+from metseg.serve.http.uploads import read_json, working_folder
 from metseg.serve.routes.studies import accept_upload
 from metseg.serve.service_context import Service
 from metseg.serve.storage.api_keys import Principal
@@ -110,15 +108,11 @@ async def send_to_pacs(request: Request, service: Svc, who: Operating, _reader: 
 
 def _fetch(service: Service, who: Principal, name: str, asked: PacsFetch) -> tuple[StudyRecord, bool]:
     """Retrieve a study into a folder of its own, and accept it."""
-    folder = service.folders.incoming / secrets.token_hex(16)
-    try:
-        service.studies.require_room(who, None)
-        make_incoming_folder(folder, service.study_limits)
+    service.studies.require_room(who, None)
+    with working_folder(service.folders.incoming, service.study_limits) as folder:
         fetched = service.pacs.retrieve(name, asked, folder)
         digest, upload = fetched.digest, fetched.upload
         key = digest[:_KEY_LENGTH]
         accepted = accept_upload(service, who, upload, key, asked.options, asked.label, digest=digest)
         service.studies.note(who, "pacs.fetched", accepted[0].id, {"pacs": name, "images": len(upload.files)})
         return accepted
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -9,9 +9,8 @@ from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from metseg.errors import InputError
-from metseg.inference.model_choice import InputTraits
+from metseg.inference.model_choice import traits_of_picture
 from metseg.io.images.file_signatures import FORMAT_NAMES
-from metseg.io.images.images_2d import shows_one_image
 from metseg.message_text import pluralize
 from metseg.schemas import Answer, Kind
 from metseg.serve.http.content_negotiation import negotiate
@@ -23,7 +22,7 @@ from metseg.serve.http.problem_details import Refused, make_problem
 from metseg.serve.http.request_options import options_of, take_flag
 from metseg.serve.http.upload_validation import check_file
 from metseg.serve.http.uploads import receiving
-from metseg.serve.model_registry import model_for
+from metseg.serve.model_registry import PICTURES, USES, model_for
 from metseg.serve.service_context import Service
 from metseg.serve.sync_predict.messages import Ask, Form, Refusal
 
@@ -128,6 +127,8 @@ def _ask(service: Service, upload: Upload, form: Form, query: QueryOptions) -> A
             code="input.format",
         )
     path = received.path.rename(received.path.with_suffix(ending))
-    traits = InputTraits(is_pictures=True, is_grey=shows_one_image(path))
-    chosen = model_for(service.settings, traits, options.model or query.model)
+    wanted = options.model or query.model
+    # Only a choice needs to look at the pixels.
+    traits = USES[PICTURES] if wanted else traits_of_picture(path)
+    chosen = model_for(service.settings, traits, wanted)
     return Ask(str(path), str(chosen.model), form, probabilities, model_reason=chosen.text)

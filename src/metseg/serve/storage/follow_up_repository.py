@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from metseg.runtime.atomic_io import disk_full_is_an_error, flush_renames, flush_to_disk
+from metseg.runtime.atomic_io import flush_folder, move_folder
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.settings import Settings
 from metseg.serve.storage import audit
@@ -80,17 +79,12 @@ class FollowUpRows:
             ResourceError: ``resources.disk``.
         """
         target = self.folders.follow_ups / follow_up_id
-        with disk_full_is_an_error(new.folder):
-            for path in new.folder.iterdir():  # before any lock is held
-                flush_to_disk(path)
-            flush_renames(new.folder)
+        flush_folder(new.folder)  # before any lock is held
         try:
             with self.database.write() as session:
                 for study_id in sorted(one.study_id for one in new.examinations):  # always locked in the same order
                     visible_study(session, who, study_id, lock=True)
-                with disk_full_is_an_error(target):
-                    os.replace(new.folder, target)
-                    flush_renames(target.parent)
+                move_folder(new.folder, target)
                 session.add(self._record(who, follow_up_id, new))
                 studies = ",".join(one.study_id for one in new.examinations)
                 detail = {"follow_up": follow_up_id, "studies": studies}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from metseg.runtime.atomic_io import disk_full_is_an_error, flush_renames, flush_to_disk
+from metseg.runtime.atomic_io import flush_folder, move_folder
 from metseg.schemas import State
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.settings import Settings
@@ -113,12 +112,12 @@ class Versions:
             ResourceError: ``resources.disk``.
         """
         target = self.folders.study(study_id).versions / new.folder.name
-        _flush(new.folder)
+        flush_folder(new.folder)  # before any lock is held
         try:
             with self.database.write() as session:
                 require_done(visible_study(session, who, study_id, lock=True))
                 number = _next_number(session, study_id, new.parent)
-                _move(new.folder, target)
+                move_folder(new.folder, target)
                 record = self._record(who, study_id, number, new)
                 session.add(record)
                 detail: dict[str, str | int] = {
@@ -203,18 +202,3 @@ def _next_number(session: Session, study_id: str, parent: int) -> int:
             cure="upload the study again, and correct that one",
         )
     return latest + 1
-
-
-def _flush(folder: Path) -> None:
-    """Flush the files to disk, before any lock is held."""
-    with disk_full_is_an_error(folder):
-        for path in folder.iterdir():
-            flush_to_disk(path)
-        flush_renames(folder)
-
-
-def _move(folder: Path, target: Path) -> None:
-    with disk_full_is_an_error(target):
-        target.parent.mkdir(mode=0o700, exist_ok=True)
-        os.replace(folder, target)
-        flush_renames(target.parent)

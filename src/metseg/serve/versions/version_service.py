@@ -5,10 +5,7 @@ Computed in the process of the API, without torch: reading the stored maps and m
 
 from __future__ import annotations
 
-import secrets
-import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,7 @@ from metseg.lesion import Lesion
 from metseg.runtime.atomic_io import disk_full_is_an_error
 from metseg.schemas import Artifact, Facts, Study
 from metseg.serve.http.serializers import study_of
-from metseg.serve.http.uploads import Limits, make_incoming_folder
+from metseg.serve.http.uploads import Limits, working_folder
 from metseg.serve.storage.api_keys import Principal
 from metseg.serve.storage.db_models import VersionRecord
 from metseg.serve.storage.study_service import Studies
@@ -157,7 +154,7 @@ class Corrections:
         text = VersionText(
             study_id, new.parent + 1, new.parent, source, new.author, _headline(study.facts, findings.counted)
         )
-        with self._working_folder() as folder:
+        with working_folder(self.studies.folders.incoming, self.limits) as folder:
             with disk_full_is_an_error(folder):
                 write_findings(findings, pixels, folder)
                 write_documents(artifacts, folder, findings, pixels, text)
@@ -177,16 +174,6 @@ class Corrections:
                 artifacts=artifact_entries(folder),
             )
             return version_of(study, self.versions.add(who, study_id, row))
-
-    @contextmanager
-    def _working_folder(self) -> Iterator[Path]:
-        """Yield an empty folder of a random name below ``incoming/``, and remove what is left of it."""
-        folder = self.studies.folders.incoming / secrets.token_hex(16)
-        try:
-            make_incoming_folder(folder, self.limits)
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
 
     def _findings(self, who: Principal, study: Study, number: int, pixels: StudyPixels) -> Findings:
         record = self._record(who, study.id, number)
