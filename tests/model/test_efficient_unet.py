@@ -10,7 +10,13 @@ import torch
 
 from metseg.errors import BundleError
 from metseg.model import build_model, releases
-from metseg.model.networks.efficientnet_lite import FEATURE_CHANNELS, STEM_WEIGHT, EfficientNetLite, adapt_checkpoint
+from metseg.model.networks.efficientnet_lite import (
+    FEATURE_CHANNELS,
+    STEM_WEIGHT,
+    EfficientNetLite,
+    adapt_checkpoint,
+    shift_channels,
+)
 from metseg.model.pretrained_encoder import fit_channels
 from metseg.model.public_weights import installed_weights
 from metseg.model.weights import read_checkpoint
@@ -62,8 +68,11 @@ def test_a_grey_picture_gives_the_features_of_the_colour_one(channels: int, publ
     torch.testing.assert_close(one, three, rtol=1e-3, atol=1e-4)
 
 
-def test_the_network_begins_with_the_public_encoder(public: dict[str, torch.Tensor]) -> None:
-    network = build_model("efficient_unet", {"encoder_weights": NAME}, in_channels=3, out_channels=1)
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_the_network_begins_with_the_public_encoder(dimensions: int, public: dict[str, torch.Tensor]) -> None:
+    network = build_model(
+        "efficient_unet", {"encoder_weights": NAME}, in_channels=3, out_channels=1, dimensions=dimensions
+    )
     assert torch.equal(network.body.encoder.stem.convolution.weight, public["_conv_stem.weight"])
     random = build_model("efficient_unet", {}, in_channels=3, out_channels=1)
     assert not torch.equal(random.body.encoder.stem.convolution.weight, public["_conv_stem.weight"])
@@ -94,3 +103,30 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     with pytest.raises(BundleError) as caught:
         build_model("efficient_unet", {"encoder_weights": str(path)}, in_channels=3, out_channels=1)
     assert caught.value.code == "model.architecture"
+
+
+def test_the_slices_of_a_volume_see_their_neighbours_and_no_side_of_it_need_be_even() -> None:
+    network = build_model("efficient_unet", {}, in_channels=2, out_channels=3, dimensions=3).eval()
+    volume = torch.randn(1, 2, 32, 64, 7, generator=torch.Generator().manual_seed(1))
+    changed = volume.clone()
+    changed[..., 3] += 1
+    with torch.inference_mode():
+        difference = (network(changed) - network(volume)).abs().amax(dim=(0, 1, 2, 3))
+    assert network(volume).shape == (1, 3, 32, 64, 7)
+    assert difference.min() > 0, "a slice sees through the whole slab"
+
+
+def test_volumes_of_one_batch_do_not_see_one_another() -> None:
+    network = build_model("efficient_unet", {}, in_channels=1, out_channels=1, dimensions=3).eval()
+    volumes = torch.randn(2, 1, 32, 64, 4, generator=torch.Generator().manual_seed(2))
+    with torch.inference_mode():
+        both, single = network(volumes), torch.cat([network(volumes[:1]), network(volumes[1:])])
+    torch.testing.assert_close(both, single, rtol=1e-4, atol=1e-4)
+
+
+def test_shifted_channels_are_those_of_the_slices_before_and_behind() -> None:
+    features = torch.arange(1.0, 7.0).reshape(6, 1, 1, 1).expand(6, 16, 1, 1).contiguous()  # two volumes of 3 slices
+    shifted = shift_channels(features, 3)[:, :, 0, 0]
+    assert shifted[:, 0].tolist() == [0, 1, 2, 0, 4, 5]
+    assert shifted[:, 2].tolist() == [2, 3, 0, 5, 6, 0]
+    assert shifted[:, 4].tolist() == [1, 2, 3, 4, 5, 6]

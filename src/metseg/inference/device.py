@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
@@ -12,11 +12,16 @@ from metseg.model.networks.layers import CHANNELS_LAST, Network
 
 
 def in_memory_format(network: Network, memory_format: torch.memory_format) -> Network:
-    """Return the network with its weights in a memory layout."""
-    # torch's own stubs know the other forms of `to` only.
-    move: Any = network.to
-    moved: Network = move(memory_format=memory_format)
-    return moved
+    """Return the network with its weights in a memory layout, changed in place.
+
+    Channels last means its own form for each rank: a network of volumes may have weights of slices.
+    """
+    by_rank = (
+        {} if memory_format == torch.contiguous_format else {2 + axes: last for axes, last in CHANNELS_LAST.items()}
+    )
+    for weights in network.parameters():
+        weights.data = weights.data.contiguous(memory_format=by_rank.get(weights.ndim, torch.contiguous_format))
+    return network
 
 
 @dataclass(frozen=True)

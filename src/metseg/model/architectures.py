@@ -55,9 +55,10 @@ MODELS: Registry[ModelSpec] = Registry(
         "efficient_unet": ModelSpec(
             build="metseg.model.networks.efficient_unet:build",
             options=options.EfficientUnetOptions,
-            dimensions=(2,),
+            dimensions=(2, 3),
             source="arXiv:1905.11946",
             divisor=lambda _: 2**5,  # halvings of the encoder
+            keeps_slices=True,
             initial_weights=("encoder_weights",),
         ),
         "unet_dropout": ModelSpec(

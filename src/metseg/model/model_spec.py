@@ -25,6 +25,7 @@ class ModelSpec:
         dimensions: 2 for slices, 3 for volumes; what the family can do.
         source: the paper, as ``arXiv:...``, ``doi:...`` or its address.
         divisor: options to the number every side of the input must be a multiple of, or to one number per axis.
+        keeps_slices: in volumes the third axis is never halved, so that any number of slices is accepted.
         initial_weights: names of options that point at files which are read before training only; a bundle holds the
             trained weights, so these options are set aside when one is loaded.
         inference_forms: options to the changes of options that make the trained network cheaper to run, the cheapest
@@ -41,6 +42,14 @@ class ModelSpec:
     initial_weights: tuple[str, ...] = ()
     inference_forms: Callable[[Any], tuple[dict[str, Any], ...]] = lambda options: ()  # noqa: ARG005
     has_fixed_sizes: bool = False
+    keeps_slices: bool = False
 
     def __post_init__(self) -> None:
         require_options_class(self.options, entry="ModelSpec")
+
+    def divisors(self, options: Frozen, dimensions: int) -> tuple[int, ...]:
+        """Return the number that each side of the body's input must be a multiple of."""
+        divisor = self.divisor(options)
+        if not isinstance(divisor, int):
+            return tuple(divisor)
+        return (divisor, divisor, 1)[:dimensions] if self.keeps_slices else (divisor,) * dimensions

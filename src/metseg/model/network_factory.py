@@ -58,7 +58,7 @@ def build_model(
         in_channels=in_channels,
         out_channels=out_channels,
         dimensions=dimensions,
-        divisor=spec.divisor(parsed),
+        divisor=spec.divisors(parsed, dimensions),
     )
 
 

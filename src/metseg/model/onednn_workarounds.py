@@ -10,7 +10,8 @@ A volume of few slices is enough for so narrow a bottleneck. These cases, with a
 precision with correct results; the tensors are so small that this costs almost nothing.
 
 Where oneDNN is correct but torch does not use it, predictions call it directly: for single small volumes, for adding
-the output of a convolution to an existing tensor, and for biases that torch would round to bfloat16.
+the output of a convolution to an existing tensor, and for biases that torch would round to bfloat16. Trainings get
+quick gradients of depthwise convolutions (`metseg.model.depthwise_gradients`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from metseg.model.depthwise_gradients import convolve_depthwise, has_quick_gradients
 from metseg.model.networks.layers import CHANNELS_LAST, Network, with_classes
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -175,7 +177,12 @@ class _CarefulUp(_Careful):
         return list(sides)  # what comes out is not smaller
 
 
-class _Conv2d(_CarefulDown, nn.Conv2d): ...
+class _Conv2d(_CarefulDown, nn.Conv2d):
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        if has_quick_gradients(self, input):
+            return convolve_depthwise(input, weight, self.stride[0])
+        usual: Tensor = super()._conv_forward(input, weight, bias)
+        return usual
 
 
 class _Conv3d(_CarefulDown, nn.Conv3d):

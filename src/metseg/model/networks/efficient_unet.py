@@ -5,6 +5,10 @@ Written for metseg, Apache-2.0.
 
 Most computation of a U-Net on a CPU is at full size. The encoder begins at half size, so at full size there are only a
 thin convolution of the image itself and the last convolution of the decoder.
+
+A volume is seen as axial slices, since the public weights are of pictures. Slices see one another twice: in the
+encoder by shifted channels (`metseg.model.networks.efficientnet_lite.shift_channels`), in the decoder by convolutions
+across them.
 """
 
 from __future__ import annotations
@@ -14,19 +18,25 @@ from itertools import pairwise
 import torch
 from torch import nn
 
-from metseg.model.networks.efficientnet_lite import FEATURE_CHANNELS, STEM_WEIGHT, EfficientNetLite, adapt_checkpoint
+from metseg.model.networks.efficientnet_lite import (
+    FEATURE_CHANNELS,
+    STEM_WEIGHT,
+    EfficientNetLite,
+    adapt_checkpoint,
+    neighbours_of,
+)
 from metseg.model.networks.layers import ConvNormAct, UpBlock
 from metseg.model.networks.network_options import EfficientUnetOptions
 from metseg.model.pretrained_encoder import load_encoder
 
 
-def build(options: EfficientUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:  # noqa: ARG001
+def build(options: EfficientUnetOptions, *, in_channels: int, out_channels: int, dimensions: int) -> nn.Module:
     """Return the network, its encoder pretrained where `EfficientUnetOptions.encoder_weights` names a file.
 
     Raises:
         BundleError: that file is absent, damaged, holds code, or is of another network.
     """
-    network = EfficientUNet(options, in_channels=in_channels, out_channels=out_channels)
+    network = EfficientUNet(options, in_channels=in_channels, out_channels=out_channels, dimensions=dimensions)
     if options.encoder_weights is not None:
         load_encoder(
             network.encoder,
@@ -41,7 +51,9 @@ def build(options: EfficientUnetOptions, *, in_channels: int, out_channels: int,
 class EfficientUNet(nn.Module):
     """See the module's text."""
 
-    def __init__(self, options: EfficientUnetOptions, *, in_channels: int, out_channels: int) -> None:
+    def __init__(
+        self, options: EfficientUnetOptions, *, in_channels: int, out_channels: int, dimensions: int = 2
+    ) -> None:
         super().__init__()
         self.encoder = EfficientNetLite(in_channels)
         self.dropout = nn.Dropout2d(options.dropout)
@@ -54,14 +66,46 @@ class EfficientUNet(nn.Module):
                 pairwise((deepest, *options.decoder_channels)), (*reversed(shallow), finest), strict=True
             )
         )
+        self.across = nn.ModuleList(
+            AcrossSlices(channels) if dimensions == 3 else WithinSlice() for channels in options.decoder_channels
+        )
         self.head = nn.Conv2d(finest, out_channels, 1)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         # Slices come as (X, Y); the encoder learnt on pictures as (rows, columns), and upright ones.
-        upright = images.transpose(2, 3)
-        skips: list[torch.Tensor] = [self.full_size(upright), *self.encoder(upright)]
+        if images.ndim == 4:
+            return self._of_slices(images.transpose(2, 3), 1).transpose(2, 3)
+        slices = images.shape[-1]
+        upright = images.permute(0, 4, 1, 3, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+        logits = self._of_slices(upright, slices)
+        return logits.reshape(-1, slices, *logits.shape[1:]).permute(0, 2, 4, 3, 1)
+
+    def _of_slices(self, images: torch.Tensor, slices: int) -> torch.Tensor:
+        skips: list[torch.Tensor] = [self.full_size(images), *self.encoder(images, slices)]
         features = self.dropout(skips.pop())
-        for up in self.ups:
-            features = up(features, skips.pop())
+        for up, across in zip(self.ups, self.across, strict=True):
+            features = across(up(features, skips.pop()), slices)
         logits: torch.Tensor = self.head(features)
-        return logits.transpose(2, 3)
+        return logits
+
+
+class AcrossSlices(nn.Module):
+    """Convolution over a slice and its two neighbours, added to the slice; beyond the ends there are zeros."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.mix = ConvNormAct(3 * channels, channels, dimensions=2, kernel_size=1)
+
+    def forward(self, features: torch.Tensor, slices: int) -> torch.Tensor:
+        """Return features of the shape (N · slices, C, rows, columns) that they have."""
+        pixels = features.permute(0, 2, 3, 1)  # channels last, as convolutions like them
+        before, behind = neighbours_of(pixels, slices)
+        mixed: torch.Tensor = self.mix(torch.cat([before, pixels, behind], dim=-1).permute(0, 3, 1, 2))
+        return features + mixed
+
+
+class WithinSlice(nn.Module):
+    """What `AcrossSlices` is for single slices: nothing."""
+
+    def forward(self, features: torch.Tensor, slices: int) -> torch.Tensor:  # noqa: ARG002
+        return features

@@ -20,6 +20,8 @@ FEATURE_CHANNELS = (16, 24, 40, 112, 320)
 STEM_WEIGHT = "stem.convolution.weight"
 _STEM_WIDTH = 32
 _EPSILON, _MOMENTUM = 1e-3, 0.01
+#: One channel in so many is seen by the next slice, and one by the previous slice.
+_SHIFTED_SHARE = 8
 _CLASSIFIER = ("_conv_head.", "_bn1.", "_fc.")
 #: The checkpoint's names to ours.
 _RENAMED = (
@@ -89,9 +91,43 @@ class InvertedResidual(nn.Module):
         self.project = ConvBatchNorm(wide, stage.width, 1, linear=True)
         self.shortcut = stride == 1 and in_channels == stage.width
 
-    def forward(self, features: torch.Tensor) -> torch.Tensor:
-        narrow: torch.Tensor = self.project(self.depthwise(self.expand(features)))
+    def forward(self, features: torch.Tensor, slices: int = 1) -> torch.Tensor:
+        seen = shift_channels(features, slices) if self.shortcut else features
+        narrow: torch.Tensor = self.project(self.depthwise(self.expand(seen)))
         return narrow + features if self.shortcut else narrow
+
+
+def shift_channels(features: torch.Tensor, slices: int) -> torch.Tensor:
+    """Give each slice an eighth of the channels of the slice before it, and an eighth of those of the slice behind it.
+
+    A 2D network so sees through a volume, without further weights or multiplications: the temporal shift module of Lin
+    et al. 2019, arXiv:1811.08383. Beyond the ends of a volume there are zeros.
+
+    Args:
+        features: (N · slices, C, rows, columns); the slices of one volume follow one another.
+        slices: of each volume; 1: nothing is shifted.
+    """
+    if slices == 1:
+        return features
+    part = features.shape[1] // _SHIFTED_SHARE
+    pixels = features.permute(0, 2, 3, 1)  # channels last, as convolutions like them
+    from_before, _ = neighbours_of(pixels[..., :part], slices)
+    _, from_behind = neighbours_of(pixels[..., part : 2 * part], slices)
+    return torch.cat([from_before, from_behind, pixels[..., 2 * part :]], dim=-1).permute(0, 3, 1, 2)
+
+
+def neighbours_of(slice_features: torch.Tensor, slices: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the features of the slice before each slice and of the slice behind it; zeros beyond the ends.
+
+    Args:
+        slice_features: (N · slices, ...); the slices of one volume follow one another.
+        slices: of each volume.
+    """
+    volumes = slice_features.reshape(-1, slices, *slice_features.shape[1:])
+    others = (0, 0) * (volumes.ndim - 2)
+    before = functional.pad(volumes[:, :-1], (*others, 1, 0))
+    behind = functional.pad(volumes[:, 1:], (*others, 0, 1))
+    return before.flatten(0, 1), behind.flatten(0, 1)
 
 
 class EfficientNetLite(nn.Module):
@@ -107,16 +143,17 @@ class EfficientNetLite(nn.Module):
                 self.blocks.append(InvertedResidual(width, stage, stride=stage.stride if place == 0 else 1))
                 width = stage.width
 
-    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+    def forward(self, images: torch.Tensor, slices: int = 1) -> list[torch.Tensor]:
         """Return the last features of each size, those of 1/2 first.
 
         Args:
-            images: (N, C, rows, columns), sides divisible by 32.
+            images: (N · slices, C, rows, columns), sides divisible by 32.
+            slices: that follow one another in a volume and see one another; see `shift_channels`.
         """
         features = self.stem(images)
         levels: list[torch.Tensor] = []
         for block in self.blocks:
-            halved = block(features)
+            halved = block(features, slices)
             if halved.shape[2:] != features.shape[2:]:
                 levels.append(features)
             features = halved

@@ -121,7 +121,10 @@ class InceptionUnetOptions(Frozen):
 
 
 class EfficientUnetOptions(Frozen):
-    """EfficientNet U-Net: an EfficientNet-Lite0 encoder, which can begin with weights of ImageNet, under a decoder."""
+    """EfficientNet U-Net: an EfficientNet-Lite0 encoder, which can begin with weights of ImageNet, under a decoder.
+
+    Volumes are seen as axial slices that see one another.
+    """
 
     #: Channels of the decoder at 1/16, 1/8, 1/4, 1/2 and the whole size.
     decoder_channels: FiveLevels = (128, 64, 48, 32, 16)
