@@ -116,6 +116,26 @@ def test_a_non_target_exactly_at_the_limit_of_5_mm() -> None:
         assert response_of(*tracks, days=[0, 60])[0].grown_non_targets == (2,), before
 
 
+def test_non_targets_that_merge_have_not_grown() -> None:
+    """Two of 6 mm become one of 12 mm, and the sum is what it was; one of 18 mm is 6 mm more than both were."""
+    target, merged = track(1, lesion(20.0), lesion(20.0)), track(3, lesion(6.0), ("merged", None, 2))
+    same = response_of(target, track(2, lesion(6.0), lesion(12.0)), merged, days=[0, 60])[0]
+    assert (same.grown_non_targets, same.imaging.category) == ((), "SD")
+    grown = response_of(target, track(2, lesion(6.0), lesion(18.0)), merged, days=[0, 60])[0]
+    assert (grown.grown_non_targets, grown.imaging.category) == ((2,), "PD")
+
+
+def test_pieces_of_a_non_target_count_together() -> None:
+    target, piece = track(1, lesion(20.0), lesion(20.0)), track(3, ("split", 9.0, 2), start=1)
+    grown = response_of(target, track(2, lesion(8.0), lesion(6.0)), piece, days=[0, 60])[0]
+    assert grown.grown_non_targets == (2, 3)
+
+
+def test_a_non_target_that_merges_with_a_target_counts_there() -> None:
+    tracks = track(1, lesion(20.0), lesion(30.0)), track(2, lesion(6.0), ("merged", None, 1))
+    assert response_of(*tracks, days=[0, 60])[0].grown_non_targets == ()
+
+
 def test_a_lesion_exactly_at_the_limits_of_a_target() -> None:
     assert is_measurable(lesion(0.1 + 0.1 + 9.8 - 1e-12, slice_mm=5.0 + 1e-9))
     assert not is_measurable(lesion(9.99))

@@ -86,17 +86,23 @@ class ResponseMeasures:
         )
 
     def grown_non_targets(self, timepoint: int) -> tuple[int, ...]:
-        """Return the lesions that are no targets and grew unequivocally since they were smallest."""
-        found = []
-        for track in self.tracks:
-            now, before = track.lesion_at(timepoint), _earlier_lengths(track, timepoint)
-            if track.identity in self.targets or now is None or not before:
+        """Return the lesions that are no targets and grew unequivocally since they were smallest.
+
+        Lesions that merged, and pieces of a lesion, are one: the sum of their diameters counts. Lesions that merged
+        with a target count there.
+        """
+        others = [track.identity for track in self.tracks if track.identity not in self.targets]
+        of_targets = frozenset[int]().union(*(pieces_at(self.tracks, one, timepoint) for one in self.targets))
+        grown: set[int] = set()
+        for group in self._together(others, timepoint):
+            pieces = self._pieces(group, timepoint)
+            before = [length for at in range(timepoint) if (length := self._whole_length_mm(group, at)) is not None]
+            if pieces & of_targets or not pieces or not before:
                 continue
-            increase_mm = now.longest_axial_mm - min(before)
-            percent = _percent(min(before), now.longest_axial_mm)
-            if at_least(increase_mm, NON_TARGET_MM) and at_least(percent, NON_TARGET_PERCENT):
-                found.append(track.identity)
-        return tuple(found)
+            now = self._length_mm(group, timepoint)
+            if at_least(now - min(before), NON_TARGET_MM) and at_least(_percent(min(before), now), NON_TARGET_PERCENT):
+                grown |= pieces
+        return tuple(sorted(grown))
 
     def values(self, timepoint: int, *, after_complete_response: bool) -> dict[str, Value]:
         """Return the measures of the images at an examination after the first.
@@ -131,14 +137,15 @@ class ResponseMeasures:
     def _largest_increase_mm(self, timepoint: int) -> float | None:
         """Return by how much the target that grew most exceeds its smallest diameter; merged targets are one."""
         lengths = [
-            [self._length_mm(group, at) for at in range(timepoint + 1)] for group in self._targets_together(timepoint)
+            [self._length_mm(group, at) for at in range(timepoint + 1)]
+            for group in self._together(self.targets, timepoint)
         ]
         return max((each[-1] - min(each[:-1]) for each in lengths), default=None)
 
-    def _targets_together(self, timepoint: int) -> list[set[int]]:
-        """Return the targets in groups: those that share a lesion at an examination are one group."""
+    def _together(self, identities: Sequence[int], timepoint: int) -> list[set[int]]:
+        """Return lesions in groups: those that share a lesion at an examination are one group."""
         groups: list[tuple[set[int], frozenset[int]]] = []
-        for identity in self.targets:
+        for identity in identities:
             members, pieces = {identity}, pieces_at(self.tracks, identity, timepoint)
             joined = [group for group in groups if group[1] & pieces]
             groups = [group for group in groups if group not in joined]
@@ -147,11 +154,22 @@ class ResponseMeasures:
             groups.append((members, pieces))
         return [members for members, _ in groups]
 
-    def _length_mm(self, targets: set[int], timepoint: int) -> float:
-        """Return the sum of the diameters of all pieces of some targets, each counted once."""
-        pieces = frozenset[int]().union(*(pieces_at(self.tracks, target, timepoint) for target in targets))
+    def _pieces(self, lesions: set[int], timepoint: int) -> frozenset[int]:
+        """Return the identities that some lesions consist of at an examination."""
+        return frozenset[int]().union(*(pieces_at(self.tracks, one, timepoint) for one in lesions))
+
+    def _length_mm(self, lesions: set[int], timepoint: int) -> float:
+        """Return the sum of the diameters of all pieces of some lesions, each counted once."""
+        pieces = self._pieces(lesions, timepoint)
         found = [lesion for track in self.tracks if track.identity in pieces and (lesion := track.lesion_at(timepoint))]
         return sum(lesion.longest_axial_mm for lesion in found)
+
+    def _whole_length_mm(self, lesions: set[int], timepoint: int) -> float | None:
+        """Return `_length_mm`, or None if one of the lesions was not visible, unless it is a piece of another one."""
+        pieces = self._pieces(lesions, timepoint)
+        roots = [track for track in self.tracks if track.identity in lesions and track.states[0].event != "split"]
+        is_whole = pieces and all(pieces_at(self.tracks, track.identity, timepoint) for track in roots)
+        return self._length_mm(lesions, timepoint) if is_whole else None
 
     def _exceeds_error(self, timepoint: int) -> bool:
         """Return whether the sum of volumes grew from its nadir by more than the error of measurement."""
@@ -178,9 +196,3 @@ def _became_new(track: LesionTrack, *, equivocal: bool) -> int | None:
     if equivocal:
         return seen[0][0] if seen[0][0] not in large else None
     return large[0] if large else None
-
-
-def _earlier_lengths(track: LesionTrack, timepoint: int) -> list[float]:
-    """Return the longest diameters of a lesion at the examinations before one."""
-    seen = [state.lesion for state in track.states if state.timepoint < timepoint]
-    return [lesion.longest_axial_mm for lesion in seen if lesion is not None]
