@@ -331,7 +331,8 @@ def test_lesions_go_on_from_picture_to_picture(
     [
         (("P7_1", "P7_2", "P7_4"), [(0, 1), (2,)]),
         (("P7_5", "P7_10", "P7_15"), [(0, 1, 2)]),  # exported in steps of 5
-        (("P7_10", "P7_2", "P7_3"), [(0, 1, 2)]),  # numbers that do not ascend do not tell
+        (("P7_1", "P7_10", "P7_2"), [(0,), (1,), (2,)]),  # as a shell sorts names: no neighbours
+        (("P7_10", "P7_3", "P7_2"), [(1, 2), (0,)]),
         (("P7_1", "P8_3", "P9_9"), [(0, 1, 2)]),
     ],
 )

@@ -201,14 +201,17 @@ def slice_gaps(numbers: Sequence[int | None]) -> tuple[bool, ...]:
     """Return `Case.slice_gaps` for slices with these numbers in their names.
 
     Slices follow one another where their numbers differ by 1, or by the commonest difference in the stack: a series may
-    be exported with every fifth slice. A difference that is there once is no step. Without a number, the order counts.
+    be exported with every fifth slice. A difference that is there once is no step. Numbers may fall as well as rise.
+    Without a number, the order counts.
 
     >>> slice_gaps([3, 4, 9]), slice_gaps([0, 5, 10, 25]), slice_gaps([3, 9])
     ((False, False, True), (False, False, False, True), (False, True))
+    >>> slice_gaps([10, 2, 1])
+    (False, True, False)
     >>> slice_gaps([1, 2, 3]), slice_gaps([None, 7])
     ((), ())
     """
-    steps = [0] + [1 if one is None or two is None else two - one for one, two in pairwise(numbers)]
+    steps = [0] + [1 if one is None or two is None else abs(two - one) for one, two in pairwise(numbers)]
     seen = Counter(steps[1:])
     common = max(seen, key=lambda step: (seen[step], -step), default=1)
     follow = {0, 1, common} if seen[common] > 1 else {0, 1}
