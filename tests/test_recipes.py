@@ -38,6 +38,7 @@ EXPECTED = {
     "lgg-inception": "inception_unet",
     "lgg-pretrained": "efficient_unet",
     "t1c-slices": "efficient_unet",
+    "mets-brain": "efficient_unet",
 }
 
 
