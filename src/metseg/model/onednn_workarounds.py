@@ -108,7 +108,7 @@ class _Careful:
                 answer = usual(volume.float(), *further)
                 return answer
             doubled = with_parameters(self, {name: weight.double() for name, weight in self.named_parameters()})
-            precise: Any = super(_Careful, doubled).forward
+            precise: Any = super(_Careful, doubled).forward  # type: ignore[misc]
             answer = precise(volume.double(), *further)
             return answer.float()
 
@@ -280,10 +280,10 @@ def kernel_of_doubled(weight: Tensor) -> Tensor:
     return kernel.transpose(0, 1)
 
 
-class _UpsampledConv2d(_Merged, UpsampledConv2d, _Conv2d): ...
+class _UpsampledConv2d(_Merged, UpsampledConv2d, _Conv2d): ...  # type: ignore[misc]
 
 
-class _UpsampledConv3d(_Merged, UpsampledConv3d, _Conv3d): ...
+class _UpsampledConv3d(_Merged, UpsampledConv3d, _Conv3d): ...  # type: ignore[misc]
 
 
 class _ConvTranspose2d(_CarefulUp, nn.ConvTranspose2d): ...

@@ -119,10 +119,10 @@ class _Upsampled:
         return answer
 
 
-class UpsampledConv2d(_Upsampled, nn.Conv2d): ...
+class UpsampledConv2d(_Upsampled, nn.Conv2d): ...  # type: ignore[misc]
 
 
-class UpsampledConv3d(_Upsampled, nn.Conv3d): ...
+class UpsampledConv3d(_Upsampled, nn.Conv3d): ...  # type: ignore[misc]
 
 
 UPSAMPLED_CONVOLUTION: Mapping[int, type[UpsampledConv2d] | type[UpsampledConv3d]] = {
@@ -134,7 +134,7 @@ UPSAMPLED_CONVOLUTION: Mapping[int, type[UpsampledConv2d] | type[UpsampledConv3d
 class DoublingBlock(nn.Sequential):
     """Layers that begin with a convolution of doubled features and a skip, and go on with its output."""
 
-    def forward(self, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
         first, *others = self
         joined: torch.Tensor = first(features, skip)
         for layer in others:
