@@ -6,9 +6,9 @@
 One network: double convolutions, max-pooling, 32 to 256, gates, up-sampling, no normalisation (`gated_unet`), on
 256 x 256 slices in batches of 8, with Adam and binary cross-entropy. Keras trains in its own way (`train_on_batch`,
 compiled, float32) in a process of the environment that is given; TensorFlow is no dependency of metseg. metseg trains
-as `metseg train` does: memory layout and precision by measurement. The two take turns, step by step, and one waits
-while the other computes. Seconds are those of the processor, all threads of a side together: on a shared core, the side
-with more threads would get a larger part of it. Both networks must have the same number of parameters.
+as `metseg train` does: memory layout and precision by measurement, freed memory kept. The two take turns, step by step,
+and one waits while the other computes. Seconds are those of the processor, all threads of a side together: on a shared
+core, the side with more threads would get a larger part of it. Both networks must have the same number of parameters.
 
 Exits with 1 below 3 times the slices per second.
 """
@@ -126,9 +126,11 @@ def metseg_side() -> tuple[Callable[[], float], int, str]:
     from metseg.inference.device import choose_compute, in_memory_format
     from metseg.model import build_from_recipe
     from metseg.recipe import parse_recipe
+    from metseg.runtime.malloc_tuning import keep_freed_memory
     from metseg.training.losses import build_loss, deep_supervision_loss
     from metseg.training.optimizers import build_optimizer
 
+    keep_freed_memory()
     recipe = parse_recipe(RECIPE, where="benchmark")
     compute = choose_compute(precision=recipe.train.precision, channels_last=recipe.train.channels_last)
     layout = torch.channels_last if compute.channels_last else torch.contiguous_format

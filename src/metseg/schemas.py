@@ -134,7 +134,8 @@ class Scope(StrEnum):
 
 
 #: Names of the artifacts of a study. For pictures, those with ``{number}`` exist once per slice; for volumes, those
-#: with ``{sequence}`` once per sequence except the reference, which is ``image.nii.gz``.
+#: with ``{sequence}`` once per sequence except the reference, which is ``image.nii.gz``. Those with ``{level}`` exist
+#: once per attention gate, 1 for the finest.
 ARTIFACTS: Final[Mapping[str, str]] = {
     "mask.nii.gz": "application/gzip",
     "probability.nii.gz": "application/gzip",
@@ -142,6 +143,7 @@ ARTIFACTS: Final[Mapping[str, str]] = {
     "sequence-{sequence}.nii.gz": "application/gzip",
     "uncertainty.nii.gz": "application/gzip",
     "gradcam.nii.gz": "application/gzip",
+    "attention-{level}.nii.gz": "application/gzip",
     "prepared.nii.gz": "application/gzip",
     "brain_mask.nii.gz": "application/gzip",
     "lesions.nii.gz": "application/gzip",
@@ -164,6 +166,7 @@ ARTIFACTS: Final[Mapping[str, str]] = {
     "lesions-{number}.png": "image/png",
     "uncertainty-{number}.png": "image/png",
     "gradcam-{number}.png": "image/png",
+    "attention-{level}-{number}.png": "image/png",
 }
 
 StudyId = Annotated[str, Field(pattern="^[0-9a-f]{32}$", description="Random id of a study, 32 hexadecimal digits.")]
@@ -256,7 +259,8 @@ class Options(Wire):
     series: dict[Sequence, Annotated[str, Field(pattern=r"^([0-9]{1,9}(\.[0-9]{1,4})?|none)$")]] = {}
     #: Measure how far the predictions of mirror images and folds differ: a map, and a range of each lesion's size.
     uncertainty: bool = False
-    #: Make a map of Grad-CAM: where the features of the network raised the score of the predicted lesions.
+    #: Make a map of Grad-CAM: where the features of the network raised the score of the predicted lesions; and of each
+    #: attention gate of the network, if it has any.
     explanation: bool = False
 
 
@@ -406,6 +410,11 @@ class Model(Wire):
         default=1,
         ge=1,
         description="Number of predictions of its networks and their mirror images; the uncertainty needs at least 2.",
+    )
+    gates: int = Field(
+        default=0,
+        ge=0,
+        description="Number of attention gates of its network; with `explanation` a study has a map of each.",
     )
     card: str = Field(description="Markdown.")
     metrics: dict[str, Any] = {}

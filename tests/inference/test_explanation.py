@@ -19,7 +19,7 @@ from metseg.inference.explanation.explain_case import CaseExplainer, write_expla
 from metseg.inference.explanation.explained_layers import bottleneck_name, find_layer, gates_of
 from metseg.inference.explanation.grad_cam import Explainer, lesion_logit, seg_grad_cam
 from metseg.io import find_inputs
-from metseg.model import SegmentationNetwork, build_model
+from metseg.model import MODELS, SegmentationNetwork, build_model
 from metseg.model.activation import CLASSES, Outputs
 from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import Named, Recipe
@@ -163,6 +163,19 @@ def test_gates_are_shares_with_the_finest_level_first(name: str) -> None:
     steps = [float((maps[0, level, :, 1:] - maps[0, level, :, :-1]).abs().mean()) for level in (1, 3)]
     assert steps[0] != steps[1]
     assert sorted(set(shapes), reverse=True) == [40, 20, 10]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_table_of_architectures_knows_the_number_of_gates(name: str) -> None:
+    """What is said of a model without its network is what the network has."""
+    spec = MODELS[name]
+    chosen = {"channels": (4, 8, 8, 8)} if spec.gates else {}
+    network = build_model(
+        name, chosen, in_channels=1, out_channels=1, dimensions=spec.dimensions[0], initial_weights=False
+    )
+    counted = 0 if spec.gates is None else spec.gates(spec.options(**chosen))
+    assert len(gates_of(network)) == counted
+    assert (counted == 3) == (name in ("attention_unet", "gated_unet"))
 
 
 def attention_bundle(folder: Path, *, dimensions: int) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -100,8 +101,54 @@ def test_the_gated_unet_is_the_table_of_the_notebook() -> None:
 def test_a_gate_weighs_the_skip_between_0_and_1() -> None:
     torch.manual_seed(0)
     gate = AttentionGate(4, 8, dimensions=2)
-    skip, below = torch.randn(2, 4, 6, 6), torch.randn(2, 8, 6, 6)
+    skip, below = torch.randn(2, 4, 6, 6), torch.randn(2, 8, 3, 3)
     weights = gate(skip, below)
     assert weights.shape == (2, 1, 6, 6)
     assert 0 < weights.min() < weights.max() < 1
     assert not torch.equal(weights, gate(skip, -below))
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_the_gated_unet_computes_what_its_table_says(dimensions: int, norm: str) -> None:
+    """Outputs and gradients equal those of features that are doubled, gated, joined and convolved one by one."""
+    torch.manual_seed(0)
+    network = build_model(
+        "gated_unet", {"channels": (3, 4, 5, 6), "norm": norm}, in_channels=2, out_channels=1, dimensions=dimensions
+    ).train()
+    images = torch.randn(2, 2, *[32] * dimensions)
+    weights = torch.randn(2, 1, *[32] * dimensions)
+    body = network.body
+    expected = _step_by_step(body, images)
+    expected_gradients = torch.autograd.grad((expected * weights).sum(), tuple(body.parameters()))
+    answer = network(images)
+    gradients = torch.autograd.grad((answer * weights).sum(), tuple(body.parameters()))
+    torch.testing.assert_close(answer, expected, rtol=1e-5, atol=1e-5)
+    for (name, _), ours, theirs in zip(body.named_parameters(), gradients, expected_gradients, strict=True):
+        # Sums over all voxels: relative to the largest gradient of the parameter.
+        assert (ours - theirs).abs().max() <= 1e-5 * max(1.0, float(theirs.abs().max())), name
+
+
+def _step_by_step(body: nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Return the logits of a gated U-Net by torch's functions, from the weights of its modules."""
+
+    def convolved(features: torch.Tensor, layer: nn.Module) -> torch.Tensor:
+        operator = nn.functional.conv2d if images.ndim == 4 else nn.functional.conv3d
+        return operator(features, layer.weight, layer.bias, padding=layer.padding)
+
+    def block(features: torch.Tensor, layers: nn.Module) -> torch.Tensor:
+        for layer in layers:
+            features = convolved(features, layer) if hasattr(layer, "kernel_size") else layer(features)
+        return features
+
+    features, skips = block(images, body.down[0]), []
+    for layers in list(body.down)[1:]:
+        skips.append(features)
+        features = block(body.pool(features), layers)
+    for gate, layers in zip(body.gates, body.up, strict=True):
+        skip = skips.pop()
+        features = nn.functional.interpolate(features, scale_factor=2, mode="nearest")
+        joined = torch.relu(convolved(skip, gate.of_skip) + convolved(features, gate.of_below))
+        share = torch.sigmoid(convolved(joined, gate.psi))
+        features = block(torch.cat([features, skip * share], dim=1), layers)
+    return convolved(features, body.head)

@@ -20,6 +20,7 @@ FIRST_BUNDLES: dict[str, tuple[dict[str, Any], str]] = {
     "fcn": ({"width": 4, "classifier_channels": 16}, "579241690fa7564a"),
     "swin_unetr": ({"feature_size": 12, "depths": (1, 1, 1, 1), "window_size": 4}, "0293acefb2940247"),
     "dynunet": ({"channels": (8, 8, 16, 16)}, "38071337b0652a92"),
+    "gated_unet": ({"channels": (4, 8, 8, 16)}, "16f24666f61fe83a"),
 }
 
 

@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from metseg.model import MODELS, build_model
 from metseg.model import onednn_workarounds as careful
+from metseg.model.networks import layers
+from metseg.model.networks.layers import UpsampledConv2d, UpsampledConv3d, double
 from metseg.model.onednn_workarounds import use_safe_convolutions
 
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -303,3 +305,57 @@ def test_exact_biases_come_with_the_right_convolution(
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert convolution(volume[:0]).shape == (0, *exact.shape[1:])
     assert len(asked) == calls
+
+
+def doubling(kind: Any, convolution: nn.Module, features: Tensor, skip: Tensor, *, half: bool) -> list[Tensor]:
+    """Return the answer of a convolution of doubled features and a skip, and the gradients of inputs and weights."""
+    twin = kind(convolution.in_channels, convolution.out_channels, 3, padding=1).to(features.dtype)
+    twin.load_state_dict(convolution.state_dict())
+    twin = use_safe_convolutions(twin) if features.dtype == torch.float32 else twin
+    given = [tensor.detach().clone().requires_grad_() for tensor in (features, skip)]
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+        answer = twin(*given)
+    gradients = torch.autograd.grad(answer.float().square().sum(), [*given, *twin.parameters()])
+    return [answer.detach().float(), *(gradient.float() for gradient in gradients)]
+
+
+@pytest.mark.parametrize("kind", [UpsampledConv2d, UpsampledConv3d])
+@pytest.mark.parametrize("last", [True, False])
+@pytest.mark.parametrize(
+    ("sides", "merged"), [((3, 5, 4), True), ((9, 6, 7), True), ((4, 2, 2), False), ((4, 1, 1), False)]
+)
+@pytest.mark.parametrize("half", [True, False])
+def test_doubled_features_need_not_be_made(
+    kind: Any, last: bool, sides: tuple[int, ...], merged: bool, half: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    axes = 2 if kind is UpsampledConv2d else 3
+    convolution = kind(12, 6, 3, padding=1).double()
+    if half:  # Nothing below 0: sums that cancel out would be all rounding.
+        for weight in convolution.parameters():
+            weight.data.abs_()
+    features = torch.randn(2, 8, *sides[:axes]).double()
+    skip = torch.randn(2, 4, *(2 * side for side in sides[:axes])).double()
+    if half:
+        features, skip = features.abs(), skip.abs()
+    exact = doubling(kind, convolution, features, skip, half=False)
+    inputs = [tensor.float() for tensor in (features, skip)]
+    if last:
+        inputs = [tensor.contiguous(memory_format=LAYOUTS[axes]) for tensor in inputs]
+    made: list[int] = []
+    monkeypatch.setattr(layers, "double", lambda features: (made.append(1), double(features))[1])
+    answered = doubling(kind, convolution.float(), *inputs, half=half)
+    assert bool(made) is not merged
+    for ours, theirs in zip(answered, exact, strict=True):
+        error = (ours - theirs).abs().max() / theirs.abs().max()
+        assert error <= (0.02 if half else 1e-5)
+
+
+def test_other_convolutions_of_doubled_features_are_the_usual_ones() -> None:
+    """A kernel that the merged form does not cover is computed as it is written."""
+    torch.manual_seed(0)
+    convolution = use_safe_convolutions(UpsampledConv2d(4, 4, 5, padding=2, groups=2))
+    features, skip = torch.randn(1, 2, 6, 6), torch.randn(1, 2, 12, 12)
+    joined = torch.cat([double(features), skip], dim=1)
+    expected = nn.functional.conv2d(joined, convolution.weight, convolution.bias, padding=2, groups=2)
+    torch.testing.assert_close(convolution(features, skip), expected)

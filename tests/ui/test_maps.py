@@ -58,6 +58,16 @@ def test_the_options_are_sent_and_the_uncertainty_only_where_it_can_be_measured(
     assert ("uncertainty" in sent, "explanation" in sent) == (predictions > 1, True)
 
 
+@pytest.mark.parametrize("gates", [0, 3])
+def test_gates_are_offered_only_where_the_model_has_them(service: FakeApi, page: OpenPage, gates: int) -> None:
+    service.models = tuple(model.model_copy(update={"gates": gates}) for model in MODELS)
+    shown = page()
+    shown.file_uploader[0].set_value([("P1_T1_gd.nii.gz", b"one", "")]).run()
+    explanation = checkbox(shown, "explanation")
+    assert ("attention gates" in explanation.label) == bool(gates)
+    assert ("attention gate" in explanation.help) == bool(gates)
+
+
 def checkbox(shown: AppTest, key: str) -> object:
     return next(box for box in shown.checkbox if box.key.startswith(key))
 
@@ -77,6 +87,52 @@ def test_a_volume_has_its_maps_in_the_viewer_and_ranges_in_the_table(service: Fa
     without = page(plain)
     assert viewer_arguments(without)["maps"] == []
     assert "Range" not in without.dataframe[0].value
+
+
+def test_gates_are_maps_of_the_viewer_the_finest_first(service: FakeApi, page: OpenPage) -> None:
+    names = ("attention-2.nii.gz", "gradcam.nii.gz", "attention-1.nii.gz")
+    study = service.add(done_volume(), {**volume_files(), **dict.fromkeys(names, uncertainty_file())})
+    shown = page(study)
+    require_sound(shown)
+    maps = viewer_arguments(shown)["maps"]
+    assert [item["title"] for item in maps] == ["Grad-CAM", "Attention gate 1", "Attention gate 2"]
+    assert maps[1]["legend"] == "Attention gate 1, 0 to 1: share of the features that pass to the decoder"
+
+
+def test_a_result_is_explained_by_a_second_analysis_that_the_user_starts(service: FakeApi, page: OpenPage) -> None:
+    shown = page()
+    shown.file_uploader[0].set_value([("P1_T1_gd.nii.gz", b"one", "")]).run()
+    shown.button(key="analyse").click().run()
+    (study_id,) = service.studies
+    service.add(done_volume(id=study_id), volume_files())
+    shown.run()
+    shown.button(key=f"explain-{study_id}").click().run()
+    require_sound(shown)
+    assert "These are the files of the earlier study." in words(shown)
+    assert checkbox(shown, "explanation").value
+    assert len(service.handed) == 1  # nothing runs before the user asks for it
+    shown.button(key="analyse").click().run()
+    first, second = ({name for name, file, _ in parts if file is None} for parts in service.handed)
+    assert ("explanation" in first, "explanation" in second) == (False, True)
+
+
+def test_a_result_with_an_explanation_or_without_its_files_offers_no_second_analysis(
+    service: FakeApi, page: OpenPage
+) -> None:
+    shown = page()
+    shown.file_uploader[0].set_value([("P1_T1_gd.nii.gz", b"one", "")]).run()
+    checkbox(shown, "explanation").check()
+    shown.run()
+    shown.button(key="analyse").click().run()
+    (study_id,) = service.studies
+    options = done_volume().options.model_copy(update={"explanation": True})
+    service.add(done_volume(id=study_id).model_copy(update={"options": options}), volume_files())
+    shown.run()
+    keys = [str(button.key) for button in shown.button]
+    assert f"run-again-{study_id}" in keys
+    assert f"explain-{study_id}" not in keys
+    other = page(service.add(done_volume(), volume_files()))
+    assert not [button for button in other.button if str(button.key).startswith("explain-")]
 
 
 def uncertainty_file() -> bytes:

@@ -69,7 +69,12 @@ def submit(
         bool,
         typer.Option("--uncertainty", help="Also measure how far the predictions of mirror images and folds differ."),
     ] = False,
-    explanation: Annotated[bool, typer.Option("--explanation", help="Also make a map of Grad-CAM.")] = False,
+    explanation: Annotated[
+        bool,
+        typer.Option(
+            "--explanation", help="Also make maps of Grad-CAM and of attention gates, where the model has any."
+        ),
+    ] = False,
     artifact: Annotated[
         list[str] | None,
         typer.Option(

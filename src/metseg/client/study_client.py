@@ -107,7 +107,8 @@ class Client(FollowUpCalls):
             allow_gaps: fill missing slices of a DICOM series.
             series: number of the DICOM series of a sequence, such as ``{"t1c": "4"}``, or ``none`` to leave it out.
             uncertainty: also measure how far the predictions of mirror images and folds differ.
-            explanation: also make a map of Grad-CAM.
+            explanation: also make a map of Grad-CAM, and one of each attention gate of the network (``gates`` of the
+                model).
             label: a few words to find the study again; never the name of a patient.
             idempotency_key: repeating a call with the same key and files returns the same study; None: a new study.
         Raises:

@@ -28,6 +28,7 @@ MODELS: Registry[ModelSpec] = Registry(
             dimensions=(2, 3),
             source="arXiv:1804.03999",
             divisor=options.halved_per_level,
+            gates=options.gate_per_skip,
         ),
         "gated_unet": ModelSpec(
             build="metseg.model.networks.gated_unet:build",
@@ -35,6 +36,7 @@ MODELS: Registry[ModelSpec] = Registry(
             dimensions=(2, 3),
             source="arXiv:1804.03999",
             divisor=options.halved_per_level,
+            gates=options.gate_per_skip,
         ),
         "unet_plus_plus": ModelSpec(
             build="metseg.model.networks.unet_plus_plus:build",

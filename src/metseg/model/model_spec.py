@@ -32,6 +32,8 @@ class ModelSpec:
             first, the whole network last; validation chooses among them. Empty: there is one form only.
         has_fixed_sizes: tracing writes the sides of the example image into the graph, which is then wrong at other
             sides, so the network is not exported.
+        gates: options to the number of attention gates of the network; `metseg.inference.explanation` makes a map of
+            each. None: it has none.
     """
 
     build: Callable[..., nn.Module] | str
@@ -43,6 +45,7 @@ class ModelSpec:
     inference_forms: Callable[[Any], tuple[dict[str, Any], ...]] = lambda options: ()  # noqa: ARG005
     has_fixed_sizes: bool = False
     keeps_slices: bool = False
+    gates: Callable[[Any], int] | None = None
 
     def __post_init__(self) -> None:
         require_options_class(self.options, entry="ModelSpec")

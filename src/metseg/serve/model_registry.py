@@ -19,6 +19,7 @@ from metseg.inference.model_choice import (
     require_model,
 )
 from metseg.io.data_origin import is_simulated, readable_statement
+from metseg.model.architectures import MODELS
 from metseg.model_terms import accept, is_non_commercial, require_accepted, terms_of
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.recipe import Recipe
@@ -128,6 +129,17 @@ def _predictions(recipe: Recipe, folder: Path) -> int:
     return int(len(weights_files(folder)) * 2 ** len(flipped_axes(recipe.augment)))
 
 
+def _gates(recipe: Recipe) -> int:
+    """Return the number of attention gates of a network.
+
+    Of a network from a package that is not installed, nothing is known; loading the bundle says so.
+    """
+    if recipe.model.name not in MODELS:
+        return 0
+    spec = MODELS.lookup(recipe.model.name)
+    return 0 if spec.gates is None else spec.gates(recipe.model.parse(spec.options, key="model"))
+
+
 def _described(candidate: Candidate, folder: Path, defaults: Mapping[str, str | None]) -> Model:
     recipe, data, metrics = candidate.recipe, candidate.recipe.data, dict(candidate.metrics)
     terms = terms_of(folder)
@@ -150,6 +162,7 @@ def _described(candidate: Candidate, folder: Path, defaults: Mapping[str, str | 
         card=_card(folder, data.licence),
         metrics=metrics,
         predictions=_predictions(recipe, folder),
+        gates=_gates(recipe),
         fingerprint=fingerprint_of(folder),
     )
 

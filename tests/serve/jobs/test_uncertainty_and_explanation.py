@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metseg.bundle_folder import checksums
 from metseg.errors import UsageError
 from metseg.grade_record import NO_GLIOMAS
+from metseg.inference.explanation.explain_case import CaseExplainer
 from metseg.lesion import Lesion
 from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import Named
@@ -22,6 +24,10 @@ from metseg.schemas import Facts, Phase
 from metseg.serve.jobs.phases.job import Job, JobCache
 from metseg.serve.jobs.phases.model_cache import Models
 from metseg.serve.jobs.phases.phase_table import run_phase
+from metseg.serve.jobs.phases.preprocess_phase import the_prepared
+from metseg.serve.model_registry import models
+from metseg.serve.settings import load_settings
+from metseg.serve.storage.artifact_names import is_artifact
 
 #: Fold 1 marks what is brighter than 260: of the two lesions of a study, 300 and 250, the first one only.
 HIGHER = 260.0
@@ -92,11 +98,73 @@ def test_maps_and_ranges(
     assert "volume_ml_low" in (artifacts / "lesions.csv").read_text().splitlines()[0]
 
 
+@pytest.fixture(params=["bright-two", "bright-pictures"])
+def gated(request: pytest.FixtureRequest, home: Path) -> str:
+    """Return the kind of the study of the model ``gated``, which has two gates."""
+    import torch
+
+    from metseg.model import build_from_recipe
+
+    first = load_bundle(home / "bundles" / request.param).recipe
+    model = Named(name="gated_unet", channels=[4, 4, 8])
+    recipe = first.model_copy(update={"name": "gated", "model": model})
+    torch.manual_seed(0)
+    network = build_from_recipe(recipe).eval()
+    save_bundle(home / "bundles" / "gated", networks=[network], recipe=recipe, card="# gated\n", metrics={})
+    return str(request.param)
+
+
+@pytest.mark.parametrize("explanation", [True, False])
+def test_gates_have_maps_where_the_model_has_gates(
+    gated: str,
+    explanation: bool,
+    make_job: Callable[..., Job],
+    volume_files: list[Any],
+    picture_files: Callable[[int], list[Any]],
+    home: Path,
+) -> None:
+    is_volume = gated == "bright-two"
+    job = make_job(volume_files if is_volume else picture_files(2), "gated", explanation=explanation)
+    for phase in (Phase.RECEIVE, Phase.READ, Phase.PREPROCESS):
+        run_phase(phase, job)
+    prepared = the_prepared(job)
+    run_phase(Phase.PREDICT, job)
+    written = sorted(path.name for path in job.folder.artifacts.glob("attention-*"))
+    pictures = [] if is_volume else [f"attention-{level}-{number}.png" for level in (1, 2) for number in (1, 2)]
+    names = [*pictures, *(f"attention-{level}.nii.gz" for level in (1, 2))]
+    assert written == (sorted(names) if explanation else [])
+    assert all(is_artifact(name) for name in names)
+    if not explanation:
+        return
+    expected = CaseExplainer(load_bundle(home / "bundles" / "gated")).maps(prepared)
+    for level in (1, 2):
+        values = nibabel.load(job.folder.artifacts / f"attention-{level}.nii.gz").get_fdata()
+        np.testing.assert_allclose(values, expected[f"attention-{level}"], atol=1e-4)
+        assert 0 < values.min() < values.max() < 1
+
+
+def test_models_say_how_many_gates_they_have(gated: str) -> None:
+    counts = {model.name: model.gates for model in models(load_settings())}
+    assert counts == {"bright-pictures": 0, "bright-t1c": 0, "bright-two": 0, "gated": 2}
+
+
+def test_a_model_of_a_package_that_is_not_there_is_still_listed(home: Path) -> None:
+    recipe = load_bundle(home / "bundles" / "bright-two").recipe
+    foreign = recipe.model_copy(update={"name": "foreign", "model": Named(name="elsewhere")})
+    folder = home / "bundles" / "bright-two"
+    (folder / "recipe.toml").write_text(foreign.to_toml())
+    (folder / "sha256").write_text(checksums(folder))
+    (listed,) = (model for model in models(load_settings()) if model.name == "bright-two")
+    assert listed.gates == 0
+
+
 def test_nothing_of_it_without_the_options(make_job: Callable[..., Job], volume_files: list[Any]) -> None:
     job = make_job(volume_files, "bright-two")
     outcomes = run_all(job, anew=False)
     assert not [
-        path.name for path in job.folder.artifacts.iterdir() if path.name.startswith(("uncertainty", "gradcam"))
+        path.name
+        for path in job.folder.artifacts.iterdir()
+        if path.name.startswith(("uncertainty", "gradcam", "attention"))
     ]
     assert outcomes[Phase.MEASURE].lesions[0]["voxels_range"] is None
 

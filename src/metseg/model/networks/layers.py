@@ -102,6 +102,46 @@ def upsample(features: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
     return functional.interpolate(features, size=like.shape[2:], mode=mode, align_corners=False)
 
 
+def double(features: torch.Tensor) -> torch.Tensor:
+    """Return features (N, C, *S) at twice the size, each value repeated: what Keras' up-sampling layers do."""
+    return functional.interpolate(features, scale_factor=2, mode="nearest")
+
+
+class _Upsampled:
+    """Mixin for a convolution: its input is features (N, C, *S), doubled, and joined with a skip (N, K, *2S).
+
+    On a CPU, `metseg.model.onednn_workarounds` computes the same without the doubled features.
+    """
+
+    def forward(self: Any, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        usual: Any = super().forward  # type: ignore[misc]
+        answer: torch.Tensor = usual(torch.cat([double(features), skip], dim=1))
+        return answer
+
+
+class UpsampledConv2d(_Upsampled, nn.Conv2d): ...  # type: ignore[misc]
+
+
+class UpsampledConv3d(_Upsampled, nn.Conv3d): ...  # type: ignore[misc]
+
+
+UPSAMPLED_CONVOLUTION: Mapping[int, type[UpsampledConv2d] | type[UpsampledConv3d]] = {
+    2: UpsampledConv2d,
+    3: UpsampledConv3d,
+}
+
+
+class DoublingBlock(nn.Sequential):
+    """Layers that begin with a convolution of doubled features and a skip, and go on with its output."""
+
+    def forward(self, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+        first, *others = self
+        joined: torch.Tensor = first(features, skip)
+        for layer in others:
+            joined = layer(joined)
+        return joined
+
+
 class ConvNormAct(nn.Sequential):
     """Convolution without bias (the normalisation has one), normalisation, ReLU."""
 

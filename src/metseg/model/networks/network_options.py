@@ -280,6 +280,11 @@ def halved_per_level(options: UnetOptions | AttentionUnetOptions | GatedUnetOpti
     return int(2 ** (len(options.channels) - 1))
 
 
+def gate_per_skip(options: AttentionUnetOptions | GatedUnetOptions) -> int:
+    """Return the number of attention gates: one for each level but the coarsest."""
+    return len(options.channels) - 1
+
+
 def unet_plus_plus_forms(options: UnetPlusPlusOptions) -> tuple[dict[str, Any], ...]:
     """Return the depths that can be computed alone, the shallowest first; without trained heads there is no choice."""
     return tuple({"inference_depth": depth} for depth in range(1, DEPTH + 1)) if options.deep_supervision else ()

@@ -10,13 +10,21 @@ forms are here (`UnetDropoutOptions.form`). Written for metseg, Apache-2.0.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn import functional
 
-from metseg.model.networks.layers import BATCH_NORM, CONVOLUTION, DROPOUT, MAX_POOL, upsample
+from metseg.model.networks.layers import (
+    BATCH_NORM,
+    CONVOLUTION,
+    DROPOUT,
+    MAX_POOL,
+    UPSAMPLED_CONVOLUTION,
+    DoublingBlock,
+    upsample,
+)
 from metseg.model.networks.network_options import UnetDropoutOptions
 
 
@@ -27,14 +35,21 @@ def build(options: UnetDropoutOptions, *, in_channels: int, out_channels: int, d
 
 
 def _twice(in_channels: int, out_channels: int, dimensions: int) -> nn.Sequential:
+    return nn.Sequential(*_layers(in_channels, out_channels, dimensions))
+
+
+def _layers(
+    in_channels: int, out_channels: int, dimensions: int, *, first: Mapping[int, type[nn.Module]] = CONVOLUTION
+) -> list[nn.Module]:
+    """Return the layers of a level; ``first`` is the kind of its first convolution."""
     layers: list[nn.Module] = []
-    for width in (in_channels, out_channels):
+    for width, kind in ((in_channels, first), (out_channels, CONVOLUTION)):
         layers += [
-            CONVOLUTION[dimensions](width, out_channels, 3, padding=1),
+            kind[dimensions](width, out_channels, 3, padding=1),
             nn.ReLU(inplace=True),
             BATCH_NORM[dimensions](out_channels),
         ]
-    return nn.Sequential(*layers)
+    return layers
 
 
 class UNetDropout(nn.Module):
@@ -76,7 +91,7 @@ class UNetDropoutPrinted(nn.Module):
         self.pool = nn.Sequential(MAX_POOL[dimensions](2), DROPOUT[dimensions](options.dropout))
         deeper = options.channels[1:]
         self.up = nn.ModuleList(
-            _twice(deep + entering, width, dimensions)
+            DoublingBlock(*_layers(deep + entering, width, dimensions, first=UPSAMPLED_CONVOLUTION))
             for (entering, width), deep in reversed(list(zip(levels[:-1], deeper, strict=True)))
         )
         self.head = CONVOLUTION[dimensions](options.channels[0], out_channels, 1)
@@ -89,7 +104,6 @@ class UNetDropoutPrinted(nn.Module):
             features = self.pool(block(features))
         features = self.down[-1](features)
         for block in self.up:
-            doubled = functional.interpolate(features, scale_factor=2, mode="nearest")
-            features = block(torch.cat([doubled, skips.pop()], dim=1))
+            features = block(features, skips.pop())
         logits: torch.Tensor = self.head(features)
         return logits

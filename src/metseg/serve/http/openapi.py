@@ -179,7 +179,8 @@ STUDY_BODY: Final[dict[str, Any]] = {
                         "explanation": {
                             "type": "boolean",
                             "description": "Make a map of Grad-CAM: where the features of the network raised the score "
-                            "of the predicted lesions.",
+                            "of the predicted lesions; and one of each attention gate of the network (`gates` of the "
+                            "model).",
                         },
                         "label": {
                             "type": "string",

@@ -156,6 +156,7 @@ MODELS: Final[dict[str, Any]] = {
             "accepted": False,
             "data": "TCGA-LGG slices: low-grade glioma; CC BY-NC-SA 4.0",
             "card": "# lgg-flair\n\nResearch use only.",
+            "gates": 3,
             "metrics": {"dice": 0.84},
             "fingerprint": "0f1e2d3c4b5a6978",
         }

@@ -7,11 +7,18 @@ import re
 from metseg.errors import UsageError
 from metseg.schemas import ARTIFACTS
 
-_NUMBER, _SEQUENCE = r"[1-9][0-9]{0,3}", r"[a-z0-9_]{1,32}"
-_PATTERNS = {
-    re.compile(re.escape(name).replace(r"\{number\}", _NUMBER).replace(r"\{sequence\}", _SEQUENCE)): kind
-    for name, kind in ARTIFACTS.items()
-}
+#: What stands for each part of a name in braces.
+_PARTS = {"number": r"[1-9][0-9]{0,3}", "sequence": r"[a-z0-9_]{1,32}", "level": r"[1-9][0-9]?"}
+
+
+def _pattern(name: str) -> re.Pattern[str]:
+    pattern = re.escape(name)
+    for part, values in _PARTS.items():
+        pattern = pattern.replace(rf"\{{{part}\}}", values)
+    return re.compile(pattern)
+
+
+_PATTERNS = {_pattern(name): kind for name, kind in ARTIFACTS.items()}
 
 
 def media_type_of(name: str) -> str:
@@ -36,5 +43,7 @@ def is_artifact(name: str) -> bool:
     (True, False, False)
     >>> is_artifact("sequence-t2f.nii.gz"), is_artifact("sequence-../x.nii.gz")
     (True, False)
+    >>> is_artifact("attention-1.nii.gz"), is_artifact("attention-3-12.png"), is_artifact("attention-0.nii.gz")
+    (True, True, False)
     """
     return any(pattern.fullmatch(name) for pattern in _PATTERNS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from metseg.dataset import Batch
 from metseg.errors import UsageError
-from metseg.evaluation.metrics.overlap import Confusion, dice, iou, joint_counts, region_counts
+from metseg.evaluation.metrics.overlap import Confusion, dice, iou, region_counts
 from metseg.inference.device import in_memory_format
 from metseg.labels import LABEL_SCHEMES
 from metseg.model import SegmentationNetwork
@@ -52,13 +51,14 @@ class SegmentationModule(lightning.LightningModule):
         self._patients = tuple(patients)
         self._outputs = outputs_of(recipe)
         self._loss = loss_of(recipe)
-        self._counts: dict[str, np.ndarray] = {}
-        self._training_counts = self._no_counts()
-        self._validation_losses: list[float] = []
+        # Sums on the device: fetching them in each step would let the device wait for the processor.
+        self._case_counts = self._no_counts(len(self._patients))
+        self._training_counts = self._no_counts(1)
+        self._validation_losses: list[Tensor] = []
         self._validation_batches = validation_batches
 
     def on_train_epoch_start(self) -> None:
-        self._training_counts = self._no_counts()
+        self._training_counts = self._no_counts(1)
 
     def training_step(self, batch: Batch, _: int) -> Tensor:
         logits = self._logits(batch)
@@ -70,7 +70,8 @@ class SegmentationModule(lightning.LightningModule):
                 got=float(loss.detach()),
             )
         self.log("train_loss", loss, on_step=True, on_epoch=True, batch_size=len(batch.labels), sync_dist=True)
-        self._count_training(logits if isinstance(logits, Tensor) else logits[0], batch.labels)
+        finest = logits if isinstance(logits, Tensor) else logits[0]
+        self._training_counts += self._joint_counts(finest, batch.labels).sum(dim=0)
         return loss
 
     def optimizer_step(self, *args: Any, **options: Any) -> None:
@@ -105,20 +106,16 @@ class SegmentationModule(lightning.LightningModule):
             )
 
     def on_validation_epoch_start(self) -> None:
-        self._counts = defaultdict(self._no_counts)
+        self._case_counts = self._no_counts(len(self._patients))
         self._validation_losses = []
 
     def validation_step(self, batch: Batch, number: int) -> None:
         if self._validation_batches is not None and number >= self._validation_batches:
             return
         logits = self._logits(batch)
-        self._validation_losses.append(float(deep_supervision_loss(self._loss, logits, batch.labels)))
-        chances = self._outputs.probabilities(logits)
-        predicted = self._outputs.class_indices(chances, threshold=self._recipe.predict.threshold).cpu().numpy()
-        truth = batch.labels.cpu().numpy()
-        for place, case in enumerate(batch.case.tolist()):
-            ids = self._scheme.from_indices(truth[place]), self._scheme.from_indices(predicted[place])
-            self._counts[self._patients[case]] += joint_counts(*ids, self._scheme)
+        self._validation_losses.append(deep_supervision_loss(self._loss, logits, batch.labels).detach())
+        counts = self._joint_counts(logits, batch.labels)
+        self._case_counts.index_add_(0, batch.case.to(counts.device), counts)
 
     def on_validation_epoch_end(self) -> None:
         """Log validation and training figures, and the validation loss.
@@ -126,15 +123,17 @@ class SegmentationModule(lightning.LightningModule):
         On the prepared grid. Validation: Dice and IoU are means over patients with a lesion, accuracy is over all
         voxels. Training: over all voxels of the epoch's batches so far, augmented, with the weights of each step.
         """
-        parts = all_gather((dict(self._counts), self._validation_losses, self._training_counts))
+        losses = torch.stack(self._validation_losses).tolist() if self._validation_losses else []
+        parts = all_gather((self._case_counts.cpu().numpy(), losses, self._training_counts[0].cpu().numpy()))
         counts: dict[str, np.ndarray] = {}
-        for theirs, _, _ in parts:
-            for patient, joint in theirs.items():
+        of_cases = np.sum([theirs for theirs, _, _ in parts], axis=0)
+        for patient, joint in zip(self._patients, of_cases, strict=True):
+            if joint.any():  # a case of the validation
                 counts[patient] = counts.get(patient, 0) + joint
         # In the patients' own order: a mean depends on it in the last digit, and processes see them in another.
         per_patient = [counts[patient] for patient in sorted(counts)]
-        self._log_figures("val", per_patient, total=sum(per_patient, start=self._no_counts()))
-        trained = sum((joint for _, _, joint in parts), start=self._no_counts())
+        self._log_figures("val", per_patient, total=sum(per_patient, start=np.zeros_like(parts[0][2])))
+        trained = np.sum([joint for _, _, joint in parts], axis=0)
         self._log_figures("train", [trained], total=trained)
         self.log("val_loss", float(np.mean([loss for _, losses, _ in parts for loss in losses])))
 
@@ -145,18 +144,17 @@ class SegmentationModule(lightning.LightningModule):
             self.log(f"{part}_{name}", float(np.mean(values)) if values else float("nan"))
         self.log(f"{part}_accuracy", float(np.trace(total) / total.sum()) if total.any() else float("nan"))
 
-    def _no_counts(self) -> np.ndarray:
-        return np.zeros((len(self._scheme.values),) * 2, dtype=np.int64)
+    def _no_counts(self, cases: int) -> Tensor:
+        """Return joint counts (cases, K, K) of nothing, on the device of the network."""
+        size = len(self._scheme.values)
+        return torch.zeros((cases, size, size), dtype=torch.int64, device=self.device)
 
     @torch.no_grad()
-    def _count_training(self, logits: Tensor, labels: Tensor) -> None:
-        """Add a batch to the joint counts of class indices: row = truth, column = prediction."""
+    def _joint_counts(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return joint counts (N, K, K) of each item of a batch."""
         chances = self._outputs.probabilities(logits.detach())
         predicted = self._outputs.class_indices(chances, threshold=self._recipe.predict.threshold)
-        size = len(self._scheme.values)
-        codes = labels.flatten().long() * size + predicted.flatten().long()
-        joint = torch.bincount(codes, minlength=size * size).reshape(size, size)
-        self._training_counts += joint.cpu().numpy()
+        return count_jointly(labels, predicted, len(self._scheme.values))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return build_optimizer(self._recipe.train, self.network)
@@ -172,6 +170,31 @@ class SegmentationModule(lightning.LightningModule):
         counts: list[Confusion] = [region_counts(joint, self._scheme, region) for region in self._scheme.regions]
         figures = [metric(count) for count in counts if count.truth]
         return float(np.mean(figures)) if figures else None
+
+
+def count_jointly(truth: Tensor, predicted: Tensor, size: int) -> Tensor:
+    """Return joint counts (N, K, K) int64 of class indices: row = truth, column = prediction; on their device.
+
+    Args:
+        truth: (N, ...) class indices, below ``size``.
+        predicted: the same shape.
+        size: K, the number of classes with the background.
+    """
+    codes = (truth.long() * size + predicted.long()).flatten(start_dim=1)
+    # torch.bincount waits for a GPU: the size of its result depends on the values.
+    count = count_by_bins if codes.device.type == "cpu" else count_by_comparison
+    return count(codes, size**2).reshape(-1, size, size)
+
+
+def count_by_bins(codes: Tensor, size: int) -> Tensor:
+    """Return (N, size) int64, how often each number below ``size`` is in each row of codes (N, M)."""
+    rows = torch.arange(len(codes), device=codes.device)[:, None] * size
+    return torch.bincount((codes + rows).flatten(), minlength=len(codes) * size).reshape(-1, size)
+
+
+def count_by_comparison(codes: Tensor, size: int) -> Tensor:
+    """Return the same as `count_by_bins` in ``size`` passes over the codes, without waiting for the device."""
+    return torch.stack([(codes == code).sum(dim=1) for code in range(size)], dim=1)
 
 
 def diverged(what: str, *, where: object, got: object = None) -> UsageError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import streamlit as st
@@ -105,14 +106,32 @@ def grade_line(study: Study) -> str:
     )
 
 
+#: Help of the button that explains a result.
+EXPLAIN: Final = (
+    "Opens a new study of the same files with an explanation chosen. The service deletes uploaded files when the "
+    "analysis ends, so all of it runs again, and takes a few times as long."
+)
+
+
 def offer_another_run(study: Study) -> None:
-    """Offer to analyse the same files with other sequences or another model, while this session has them."""
+    """Offer to analyse the same files with other sequences, another model or an explanation.
+
+    Only while this session has the files: the service deletes them when the analysis ends.
+    """
     handed = session_state.handed(study.id)
     if handed is None:
         return
+    again, explain = st.columns(2)
     label = "Change sequences or model and run again"
-    if st.button(label, key=f"run-again-{study.id}", icon=":material/replay:"):
+    if again.button(label, key=f"run-again-{study.id}", icon=":material/replay:"):
         session_state.restore(handed)
+        st.rerun()
+    if study.state != State.DONE or study.options.explanation:
+        return
+    if explain.button(
+        "Explain with a second analysis", key=f"explain-{study.id}", icon=":material/search:", help=EXPLAIN
+    ):
+        session_state.restore(replace(handed, options=handed.options.model_copy(update={"explanation": True})))
         st.rerun()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import streamlit as st
 
@@ -258,10 +258,15 @@ def _choose_models(
     return model, second
 
 
+#: Explains the maps of attention gates, for models that have gates.
+GATES_HELP: Final = " Also a map of each attention gate: the share of the features that pass to the decoder."
+
+
 def _choose_maps(models: Sequence[Model], restored: Handed | None) -> dict[str, bool]:
-    """Ask whether to measure the uncertainty and to make a map of Grad-CAM; return the options of the upload."""
+    """Ask whether to measure the uncertainty and to explain the prediction; return the options of the upload."""
     before = Options() if restored is None else restored.options
     has_several = bool(models) and all(model.predictions > 1 for model in models)
+    has_gates = any(model.gates for model in models)
     left, right = st.columns(2)
     uncertainty = left.checkbox(
         "Measure uncertainty",
@@ -272,10 +277,11 @@ def _choose_maps(models: Sequence[Model], restored: Handed | None) -> dict[str, 
         "longer. The model must have several folds, or be trained with mirror images.",
     )
     explanation = right.checkbox(
-        "Explain with Grad-CAM",
+        "Explain with Grad-CAM and attention gates" if has_gates else "Explain with Grad-CAM",
         before.explanation,
         key=f"explanation-{session_state.upload_round()}",
-        help="A map of where the features of the network raised the score of the lesions. Takes a few times as long.",
+        help="A map of where the features of the network raised the score of the lesions. Takes a few times as long."
+        + (GATES_HELP if has_gates else ""),
     )
     return {"uncertainty": uncertainty and has_several, "explanation": explanation}
 

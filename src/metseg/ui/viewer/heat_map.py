@@ -1,7 +1,8 @@
-"""Maps over the images of a study: the uncertainty, and Grad-CAM."""
+"""Maps over the images of a study: the uncertainty, Grad-CAM, and attention gates."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -46,10 +47,25 @@ MAP_KINDS: Final[Mapping[str, MapKind]] = {
 }
 
 
+#: Maps of attention gates; the group is the level, 1 for the finest.
+_GATE: Final = re.compile(r"attention-(\d+)\.nii\.gz")
+
+
 def maps_of(study: Study) -> list[MapKind]:
-    """Return the maps that a study has."""
+    """Return the maps that a study has; those of attention gates last, the finest first."""
     known = {artifact.name for artifact in study.artifacts}
-    return [kind for kind in MAP_KINDS.values() if f"{kind.name}.nii.gz" in known]
+    levels = sorted(int(found[1]) for found in map(_GATE.fullmatch, known) if found)
+    return [kind for kind in MAP_KINDS.values() if f"{kind.name}.nii.gz" in known] + [gate_map(n) for n in levels]
+
+
+def gate_map(level: int) -> MapKind:
+    """Return the map of the attention gate of a level, 1 for the finest.
+
+    >>> gate_map(1).title
+    'Attention gate 1'
+    """
+    meaning = "share of the features that pass to the decoder"
+    return MapKind(f"attention-{level}", f"Attention gate {level}", meaning, 1.0)
 
 
 def colour_table() -> npt.NDArray[np.uint8]:

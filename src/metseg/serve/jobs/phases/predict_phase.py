@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from metseg.errors import BundleError
-from metseg.inference.explanation.explain_case import GRAD_CAM, CaseExplainer
+from metseg.inference.explanation.explain_case import CaseExplainer
 from metseg.inference.outputs.image_outputs import probability_pixels
 from metseg.inference.outputs.volume_outputs import PROBABILITY_SCALE, write_nifti, write_probability_nifti
 from metseg.inference.stopwatch import Stopwatch
@@ -23,7 +23,7 @@ from metseg.serve.storage.png_files import write_png
 
 #: Folder of the mask and its probabilities, below ``work/``.
 SEGMENTATION = "segmentation"
-#: Share of the progress for the masks, if maps of Grad-CAM follow.
+#: Share of the progress for the masks, if maps of Grad-CAM and of gates follow.
 MASK_SHARE = 0.4
 
 
@@ -58,9 +58,13 @@ def predict(job: Job) -> Outcome:
 
 
 def _give_explanation(job: Job, prepared: Prepared, *, on_share: OnShare) -> None:
-    """Write the map of Grad-CAM. The bundle is read again: the networks of the predictor may be on a GPU, or folded."""
+    """Write the maps of Grad-CAM and of the attention gates.
+
+    The bundle is read again: the networks of the predictor may be on a GPU, or folded.
+    """
     maps = CaseExplainer(load_bundle(job.model)).maps(prepared, on_share=on_share)
-    _give_map(job, GRAD_CAM, maps[GRAD_CAM])
+    for name, values in maps.items():
+        _give_map(job, name, values)
 
 
 def _give_map(job: Job, name: str, values: npt.NDArray[np.float32]) -> None:
