@@ -229,6 +229,24 @@ def test_the_cost_of_mirror_images_is_said(predict: Run) -> None:
     assert err == ""
 
 
+@pytest.mark.parametrize("wrong", ["input", "format", "out"])
+def test_no_note_on_settings_comes_before_a_failure(predict: Run, tmp_path: Path, wrong: str) -> None:
+    if wrong == "out":
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "lesions.csv").write_text("patient,age\nA,50\n", "utf-8")  # the user's own
+    words = {"input": (tmp_path / "nowhere",), "format": ("--format", "nifty"), "out": ()}
+    status, out, err = predict("--tta", *words[wrong])
+    assert (status in {2, 3}, out) == (True, "")
+    assert "averaging" not in err
+    assert err.startswith("metseg: ")
+
+
+def test_wrong_options_of_exports_are_refused_before_a_model_is_chosen(run_metseg: Run, tmp_path: Path) -> None:
+    study = write_volume(tmp_path / "A" / "t1c.nii.gz", (2, 3)).parent
+    status, _, err = run_metseg("predict", study, "--margin", "2", "--out", tmp_path / "out")
+    assert (status, err) == (2, "metseg: an option of the exports without exports; add --export NAMES\n")
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -68,6 +68,7 @@ def predict_paths(
     shard: Shard | None = None,
     quiet: bool = False,
     model_reason: str = "",
+    on_checked: Callable[[], None] | None = None,
 ) -> Outcome:
     """Predict on pictures, volumes and folders of them, and write the results under ``out``.
 
@@ -83,6 +84,7 @@ def predict_paths(
         shard: predict this part of the cases only, and leave out what is finished or being worked on elsewhere.
         quiet: show no progress.
         model_reason: why the model was chosen, for the documents; empty if the user named it.
+        on_checked: called when inputs, formats and output folder are checked, before the first prediction.
     Returns:
         What became of the cases. ``lesions.csv`` in ``out`` has the lesions of all cases with a document there.
     Raises:
@@ -99,6 +101,8 @@ def predict_paths(
     sources = (reading or InputOptions()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
     _require_own_names(sources, out, chosen, expected=shard is not None)
     require_own_lesions_file(out)
+    if on_checked is not None:
+        on_checked()
     outcome = Outcome()
     if shard is not None:
         sources = shard.select(sources)
