@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -48,6 +49,23 @@ def test_the_table_shows_interval_lesions_and_empty_cases(run: Run) -> None:
     assert "empty cases: 1 in both, 0 in the truth only, 0 in the prediction only" in out
     assert "micro iou with background" in out
     assert "2 cases of 2 patients" in out
+
+
+def test_lesions_of_slices_are_said_to_be_counted_in_each_slice(run: Run, run_metseg: Run, tmp_path: Path) -> None:
+    counted = "lesions are counted in each slice: a lesion that five slices show counts as five\n"
+    _, out, _ = run()
+    assert counted not in out
+    square = np.zeros((16, 16), np.uint8)
+    square[4:9, 4:9] = 255
+    for side in ("true", "found"):
+        (tmp_path / side / "P1").mkdir(parents=True)
+        for z in range(5):
+            Image.fromarray(square).save(tmp_path / side / "P1" / f"P1_{z}_mask.png")
+    words = (tmp_path / "true", tmp_path / "found", "--out", tmp_path / "scores", "--jobs", 1, "--no-report")
+    status, out, err = run_metseg("evaluate", *words)
+    assert status == 0, err
+    assert "5 of 5" in out
+    assert counted in out
 
 
 def test_protocol_and_labels_reach_the_evaluator(run: Run) -> None:

@@ -202,7 +202,7 @@ def test_an_existing_bundle_is_replaced_on_request_only(
     elsewhere = tmp_path / "package"
     shutil.move(installed, elsewhere / "tiny")
     monkeypatch.setattr(bundle_folder, "bundle_places", lambda: (elsewhere, home / "bundles"))
-    with pytest.raises(UsageError, match="is not replaced"):
+    with pytest.raises(UsageError, match="none is replaced"):
         fetch_bundle("tiny", overwrite=True)
 
 

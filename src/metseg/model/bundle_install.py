@@ -63,7 +63,7 @@ def require_free_name(name: str, *, overwrite: bool, cure: str, other_name: str 
     if not there.exists() or (overwrite and there == target):
         return
     # Named with its command: neither `models add` nor `models fetch` has --model.
-    ready = f"use the one that is there (metseg predict --model {name}): it lies outside {user_bundles()} and is not replaced"
+    ready = f"use the one that is there (metseg predict --model {name}): outside {user_bundles()} none is replaced"
     raise UsageError(
         f"a bundle named '{name}' already exists",
         where=there,
