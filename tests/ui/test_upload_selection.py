@@ -126,6 +126,12 @@ def test_corrections_replace_what_names_say() -> None:
     assert [nifti("t1c").with_sequence(name).sequence for name in ("t1n", None)] == ["t1n", None]
 
 
+def test_texts_and_tables_are_not_chosen() -> None:
+    names = ("P1/P1-t1c.nii.gz", "P1/P1.json", "P1/notes.TXT", "P1/.DS_Store", "P1/IM1")
+    chosen = choose([(name, b"") for name in names], read_no_names)
+    assert [file.name for file in chosen] == ["P1/P1-t1c.nii.gz", "P1/IM1"]
+
+
 def test_names_are_not_sent() -> None:
     files = [ChosenFile("MILLER_ERIKA.nii.gz", b"1", Kind.NIFTI, "t1c"), ChosenFile("MILLER", b"2", Kind.DICOM)]
     parts = parts_of(files)

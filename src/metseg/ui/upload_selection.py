@@ -10,11 +10,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Final
 
 from PIL import Image, ImageChops
 
 from metseg.client.service_api import Part
+from metseg.client.upload_files import is_clutter, is_no_image
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model
 from metseg.sequence_titles import sequence_title
 from metseg.ui.display_text import KINDS, plain
@@ -35,8 +37,6 @@ ENDINGS: Final[Mapping[str, Kind]] = {
     ".dcm": Kind.DICOM,
     ".ima": Kind.DICOM,
 }
-
-_CLUTTER: Final = ("thumbs.db", "desktop.ini")
 
 #: Modes of Pillow for pictures of one channel.
 _GREY_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
@@ -98,18 +98,8 @@ def last_part(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[2]
 
 
-def is_clutter(name: str) -> bool:
-    """Return whether a file is a hidden or system file that is not meant for upload.
-
-    >>> is_clutter("study/.DS_Store"), is_clutter("Thumbs.db"), is_clutter("study/IM1")
-    (True, True, False)
-    """
-    last = last_part(name).lower()
-    return last.startswith(".") or last in _CLUTTER
-
-
 def choose(files: Sequence[tuple[str, bytes]], read_names: ReadNames) -> tuple[ChosenFile, ...]:
-    """Return the files with the kinds and sequences that their names indicate.
+    """Return the images with the kinds and sequences that their names indicate, without texts, tables and clutter.
 
     Args:
         files: names and contents, in order.
@@ -118,7 +108,7 @@ def choose(files: Sequence[tuple[str, bytes]], read_names: ReadNames) -> tuple[C
     found = [
         ChosenFile(name, content, ENDINGS.get(ending_of(name), Kind.DICOM))
         for name, content in files
-        if not is_clutter(name)
+        if not is_clutter(PurePosixPath(last_part(name))) and not is_no_image(name)
     ]
     volumes = [file.name for file in found if file.kind == Kind.NIFTI]
     stems = [last_part(name)[: -len(ending_of(name))] for name in volumes]

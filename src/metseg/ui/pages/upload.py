@@ -10,6 +10,7 @@ from typing import Any
 import streamlit as st
 
 from metseg.client.service_api import Part
+from metseg.client.upload_files import is_no_image
 from metseg.errors import MetsegError
 from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, Kind, Model, ModelChoice, Options, Study
 from metseg.ui import error_display, page_settings, session_state
@@ -45,6 +46,7 @@ from metseg.ui.upload_selection import (
     grey_misfit,
     images_of,
     is_grey,
+    last_part,
     needs_sequence,
     parts_of,
     study_kind,
@@ -52,6 +54,9 @@ from metseg.ui.upload_selection import (
 )
 
 FILES, FOLDER = "Files", "A folder"
+
+#: Names of files listed that are not sent; the others are counted.
+_LISTED = 6
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,10 @@ def _choose_files() -> tuple[ChosenFile, ...]:
     )
     files = choose([(file.name, file.getvalue()) for file in given or ()], page_settings.current().read_names)
     _show_files(files)
+    left_out = [plain(last_part(file.name)) for file in given or () if is_no_image(file.name)]
+    if left_out:
+        more = f" and {len(left_out) - _LISTED} more" if len(left_out) > _LISTED else ""
+        st.caption(f"Not sent, no images: {', '.join(left_out[:_LISTED])}{more}.")
     return files
 
 
