@@ -356,7 +356,7 @@ def test_20_masks_of_two_values(tmp_path: Path, mask: np.ndarray, becomes: list[
 @pytest.mark.parametrize(
     ("mask", "code", "words"),
     [
-        (lesion(1, 2, 4), "input.labels", ("unknown label 4", "label scheme")),
+        (lesion(1, 2, 4), "input.labels", ("unknown label 4", "brats-gli-2021", "--labels")),
         (lesion(1, 0.5, dtype=np.float32), "input.labels", ("0.5", "threshold a probability map")),
         (lesion(1, np.nan, dtype=np.float32), "input.labels", ("NaN",)),
         (lesion(*range(1, 43)), "input.instances", ("lesion numbers", "binarise")),

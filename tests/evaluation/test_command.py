@@ -75,6 +75,24 @@ def test_protocol_and_labels_reach_the_evaluator(run: Run) -> None:
     assert list(json.loads(out)["regions"]) == ["WT", "TC", "ET", "RC"]
 
 
+def test_masks_of_several_labels_name_the_option_that_helps(run_metseg: Run, tmp_path: Path) -> None:
+    mask = np.zeros((8, 8, 8), dtype=np.uint8)
+    mask[2:5, 2:5, 2:5] = 2
+    mask[3, 3, 3] = 3
+    for side in ("truth", "found"):
+        (tmp_path / side).mkdir()
+        nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / side / "c1-seg.nii.gz")
+    call = ("evaluate", tmp_path / "truth", tmp_path / "found", "--out", tmp_path / "out", "--jobs", 1, "--no-report")
+    status, _, err = run_metseg(*call)
+    assert status == 3
+    assert "unknown label 2 and 1 more" in err
+    assert "such as brats-met-2023 (1 = NETC, 2 = SNFH, 3 = ET) or " in err
+    assert "(--labels brats-met-2023) (of one side alone: --truth-labels, --prediction-labels)" in err
+    assert "--set" not in err  # an option of other commands
+    status, out, err = run_metseg(*call, "--labels", "brats-met-2023")
+    assert (status, "WT" in out) == (0, True), err
+
+
 def test_an_unknown_protocol_is_a_wrong_command(run: Run, tmp_path: Path) -> None:
     status, out, err = run("--protocol", "voxels")
     assert (status, out) == (2, "")
