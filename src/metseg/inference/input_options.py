@@ -19,7 +19,8 @@ from metseg.recipe import DataPart
 #: Warning where the result for a picture depends on the other pictures of its patient, and only names group them.
 GUESSED = (
     "{count} pictures were read as slices of one patient, because their names differ only in a number; if they belong"
-    " to several patients, give each patient a folder, or set a patient pattern such as '^([^_]+)_'"
+    " to several patients, give each patient a folder, or name the patients with a pattern, such as"
+    " --patient-pattern '^([^_]+)_', or a table, --patients FILE"
 )
 
 
