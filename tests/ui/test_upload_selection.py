@@ -19,7 +19,6 @@ from metseg.ui.upload_selection import (
     ending_of,
     fits,
     grey_misfit,
-    is_grey,
     parts_of,
     show_one_sequence,
     study_kind,
@@ -200,8 +199,6 @@ def test_pictures_of_one_channel_or_equal_ones_show_one_sequence(mode: str) -> N
     assert show_one_sequence([picture(mode)])
     assert not show_one_sequence([picture("RGB", colourful=True)])
     assert not show_one_sequence([ChosenFile("1.png", b"no picture", Kind.PICTURE)])
-    assert is_grey(b"no picture") is None
-    assert is_grey(picture("RGB", colourful=True).content) is False
     assert not show_one_sequence([nifti("t1c")])
     assert not show_one_sequence([])
 

@@ -5,7 +5,6 @@ This module reads file names, to propose kinds and sequences, and headers of pic
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,10 +12,9 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
-from PIL import Image, ImageChops
-
 from metseg.client.service_api import Part
 from metseg.client.upload_files import is_clutter, is_no_image
+from metseg.picture_channels import shows_one_image
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model
 from metseg.sequence_titles import sequence_title
 from metseg.ui.display_text import KINDS, plain
@@ -37,12 +35,6 @@ ENDINGS: Final[Mapping[str, Kind]] = {
     ".dcm": Kind.DICOM,
     ".ima": Kind.DICOM,
 }
-
-#: Modes of Pillow for pictures of one channel.
-_GREY_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
-
-#: Largest picture that is decoded to compare its channels.
-_MOST_PIXELS: Final = 4096**2
 
 #: In place of a sequence: the user does not want a file to be used.
 NOT_USED: Final = "not used"
@@ -205,24 +197,7 @@ def _titles(model: Model) -> list[str]:
 
 def show_one_sequence(files: Sequence[ChosenFile]) -> bool:
     """Return whether pictures are grey, and hence show one sequence; judged by the first of them."""
-    return bool(files) and study_kind(files) == Kind.PICTURE and is_grey(files[0].content) is True
-
-
-def is_grey(content: bytes) -> bool | None:
-    """Return whether a picture has one channel, or equal ones; a very large picture is judged by its header.
-
-    None: it cannot be read, and the service says what is wrong with it.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            if getattr(picture, "n_frames", 1) > 1:
-                return False
-            if picture.mode in _GREY_MODES or picture.width * picture.height > _MOST_PIXELS:
-                return picture.mode in _GREY_MODES
-            red, green, blue = picture.convert("RGB").split()
-            return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+    return bool(files) and study_kind(files) == Kind.PICTURE and shows_one_image(files[0].content) is True
 
 
 def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:

@@ -12,6 +12,7 @@ import streamlit as st
 from metseg.client.service_api import Part
 from metseg.client.upload_files import is_no_image
 from metseg.errors import MetsegError
+from metseg.picture_channels import shows_one_image
 from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, Kind, Model, ModelChoice, Options, Study
 from metseg.ui import error_display, page_settings, session_state
 from metseg.ui.api_client import Api
@@ -45,7 +46,6 @@ from metseg.ui.upload_selection import (
     ending_of,
     grey_misfit,
     images_of,
-    is_grey,
     last_part,
     needs_sequence,
     parts_of,
@@ -244,7 +244,7 @@ def _recommended(api: Api, selection: Selection, masks: Sequence[ChosenFile]) ->
         selection.sequences,
         is_unnamed=selection.is_unnamed,
         has_brain_mask=has_mask,
-        is_grey=is_grey(selection.used[0].content) if selection.kind == Kind.PICTURE else None,
+        is_grey=shows_one_image(selection.used[0].content) if selection.kind == Kind.PICTURE else None,
     )
 
 
