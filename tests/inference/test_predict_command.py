@@ -229,6 +229,15 @@ def test_the_cost_of_mirror_images_is_said(predict: Run) -> None:
     assert err == ""
 
 
+def test_the_cost_is_said_once_a_case_was_read(predict: Run, run_metseg: Run, bundle: Path, tmp_path: Path) -> None:
+    lone = write_volume(tmp_path / "lone.nii.gz", (2, 3))
+    lone.write_bytes(lone.read_bytes()[:200])
+    _, _, err = predict("--tta", "--out", tmp_path / "out2")
+    assert err.count("averaging") == 1
+    status, _, err = run_metseg("predict", lone, "--model", bundle, "--tta", "--out", tmp_path / "out3")
+    assert (status, "averaging" in err) == (3, False), err
+
+
 @pytest.mark.parametrize("wrong", ["input", "format", "out"])
 def test_no_note_on_settings_comes_before_a_failure(predict: Run, tmp_path: Path, wrong: str) -> None:
     if wrong == "out":

@@ -58,6 +58,8 @@ def predict(
         typer.Option(
             "--threshold",
             metavar="PROBABILITY",
+            min=0,
+            max=1,
             help="Smallest probability of a lesion voxel, between 0 and 1; defaults to the model's. The model's scores "
             "do not apply to another one.",
         ),
@@ -196,7 +198,7 @@ def predict(
         shard=portion,
         quiet=as_json,
         model_reason=reason,
-        on_checked=tell_of_mirror_images,
+        on_first=tell_of_mirror_images,
     )
     written = wanted.write(outcome, model)
     if as_json:

@@ -68,7 +68,7 @@ def predict_paths(
     shard: Shard | None = None,
     quiet: bool = False,
     model_reason: str = "",
-    on_checked: Callable[[], None] | None = None,
+    on_first: Callable[[], None] | None = None,
 ) -> Outcome:
     """Predict on pictures, volumes and folders of them, and write the results under ``out``.
 
@@ -84,7 +84,7 @@ def predict_paths(
         shard: predict this part of the cases only, and leave out what is finished or being worked on elsewhere.
         quiet: show no progress.
         model_reason: why the model was chosen, for the documents; empty if the user named it.
-        on_checked: called when inputs, formats and output folder are checked, before the first prediction.
+        on_first: called once, when the first case has been read and before it is predicted.
     Returns:
         What became of the cases. ``lesions.csv`` in ``out`` has the lesions of all cases with a document there.
     Raises:
@@ -101,13 +101,14 @@ def predict_paths(
     sources = (reading or InputOptions()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
     _require_own_names(sources, out, chosen, expected=shard is not None)
     require_own_lesions_file(out)
-    if on_checked is not None:
-        on_checked()
     outcome = Outcome()
     if shard is not None:
         sources = shard.select(sources)
     show = show_no_share if quiet else share_bar
-    cases = [_pieces(source, predictor, out, chosen, show=show, model_reason=model_reason) for source in sources]
+    begin = Once(on_first)
+    cases = [
+        _pieces(source, predictor, out, chosen, show=show, begin=begin, model_reason=model_reason) for source in sources
+    ]
     if shard is None:
         for piece in track([piece for pieces in cases for piece in pieces], "Predicting", quiet=quiet):
             piece.predict(predictor, outcome)
@@ -117,6 +118,22 @@ def predict_paths(
     if outcome.documents or outcome.skipped:
         write_lesions_file(out, locks=None if shard is None else out / LOCKS)
     return outcome
+
+
+@dataclass
+class Once:
+    """Calls a function at the first of several calls only.
+
+    Args:
+        function: to call; None: nothing is called.
+    """
+
+    function: Callable[[], None] | None
+
+    def __call__(self) -> None:
+        function, self.function = self.function, None
+        if function is not None:
+            function()
 
 
 @dataclass(frozen=True)
@@ -130,6 +147,7 @@ class Piece:
         formats: what is written of each prediction.
         out: where it and the document of the case go.
         show: shows the progress within a volume.
+        begin: called when it has been read.
     """
 
     source: CaseSource
@@ -138,6 +156,7 @@ class Piece:
     formats: Sequence[Format]
     out: Path
     show: ShowShare
+    begin: Callable[[], None]
 
     @property
     def document(self) -> Path:
@@ -153,7 +172,7 @@ class Piece:
     def predict(self, predictor: Predictor, outcome: Outcome) -> None:
         """Predict what of it can be read, write it, and report that and the rest."""
         try:
-            for prediction in _predictions(self.source, predictor, self.report, self.show):
+            for prediction in _predictions(self.source, predictor, self.report, self.show, self.begin):
                 for form in self.formats:
                     form.write_part(prediction, self.out)
                 self.report.add(prediction)
@@ -186,6 +205,7 @@ def _pieces(
     formats: Sequence[Format],
     *,
     show: ShowShare,
+    begin: Callable[[], None],
     model_reason: str,
 ) -> list[Piece]:
     """Return a case in pieces: a volume whole, pictures a few at a time where the recipe allows."""
@@ -199,7 +219,7 @@ def _pieces(
     if predictor.needs_whole_case and isinstance(source, SliceStackSource) and source.patient_guessed:
         report.warnings.append(GUESSED.format(count=len(source.slices)))
     parts = _parts(source, predictor) if isinstance(source, SliceStackSource) else [source]
-    return [Piece(part, report, part is parts[-1], formats, out, show) for part in parts]
+    return [Piece(part, report, part is parts[-1], formats, out, show, begin) for part in parts]
 
 
 def _unless_done(pieces: Sequence[Piece], predictor: Predictor, outcome: Outcome) -> None:
@@ -218,12 +238,16 @@ def _parts(source: SliceStackSource, predictor: Predictor) -> list[SliceStackSou
     return [replace(source, slices=source.slices[first : first + step]) for first in range(0, len(source.slices), step)]
 
 
-def _predictions(source: CaseSource, predictor: Predictor, report: CaseReport, show: ShowShare) -> Iterator[Prediction]:
+def _predictions(
+    source: CaseSource, predictor: Predictor, report: CaseReport, show: ShowShare, begin: Callable[[], None]
+) -> Iterator[Prediction]:
     cure = "close other programs, or give each patient a folder"
     with out_of_memory_is_an_error("memory ran out while predicting", where=f"case {source.case_id}", cure=cure):
         if not isinstance(source, SliceStackSource):
             require_fitting_source(source, predictor.recipe, where=f"case {source.case_id}")
-            yield predictor(source.load(), show=show)
+            read = source.load()
+            begin()
+            yield predictor(read, show=show)
             return
         if predictor.needs_whole_case:
             require_memory_for(source, channels=len(predictor.recipe.data.inputs))
@@ -232,11 +256,12 @@ def _predictions(source: CaseSource, predictor: Predictor, report: CaseReport, s
         waiting = () if predictor.needs_whole_case else tuple(filter(_is_of_another_type, errors))
         report.failed.extend(error for error in errors if error not in waiting)
         if case is not None:
+            begin()
             yield from predictor.in_parts(case)
     if waiting:
         paths = {error.where for error in waiting}
         rest = tuple(piece for piece in source.slices if piece.image in paths)
-        yield from _predictions(replace(source, slices=rest), predictor, report, show)
+        yield from _predictions(replace(source, slices=rest), predictor, report, show, begin)
 
 
 def _is_of_another_type(error: MetsegError) -> bool:
