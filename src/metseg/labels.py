@@ -457,13 +457,18 @@ def labels_of_scheme(scheme: str, source: str) -> NamedLabels:
     return NamedLabels(tuple((value, (name,)) for value, name in sorted(classes.items())), source)
 
 
+#: More values than this are no classes.
+_MOST_CLASSES = 6
+
+
 def _refuse_unknown(present: list[int], unknown: list[int], scheme: LabelScheme, where: object) -> None:
-    looks_like_instances = len(present) > 6 and max(present) <= 2 * len(present)
-    cure = (
-        "these look like lesion numbers (instances), not classes: binarise the mask, or name a scheme with all ids"
-        if looks_like_instances
-        else _naming(present)
-    )
+    is_many = len(present) > _MOST_CLASSES
+    # Lesions are numbered from 1 with few gaps; the values of an image begin anywhere.
+    looks_like_instances = is_many and max(present) <= 2 * len(present) and unknown[0] <= _MOST_CLASSES
+    if looks_like_instances:
+        cure = "these look like lesion numbers (instances), not classes: binarise the mask"
+    else:
+        cure = "this looks like an image, not a mask: give the mask" if is_many else _naming(present)
     raise InputError(
         f"unknown label {unknown[0]}" + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
         where=where,

@@ -30,6 +30,7 @@ from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.preprocess.brain_mask_rules import brain_mask_options
 from metseg.preprocess.missing_sequences import grey_sequence
+from metseg.runtime.atomic_io import require_writable_folder
 from metseg.runtime.progress import ShowShare, share_bar, show_no_share, track
 
 
@@ -88,7 +89,7 @@ def predict_paths(
     Returns:
         What became of the cases. ``lesions.csv`` in ``out`` has the lesions of all cases with a document there.
     Raises:
-        UsageError: an unknown format, or a brain mask of a model that uses none.
+        UsageError: an unknown format, a brain mask of a model that uses none, or a folder that cannot be written.
         InputError: an input where nothing is found, or results that would overwrite one another or an input.
         ResourceError: the disk is full.
     """
@@ -100,6 +101,7 @@ def predict_paths(
     )
     sources = (reading or InputOptions()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
     _require_own_names(sources, out, chosen, expected=shard is not None)
+    require_writable_folder(out)
     require_own_lesions_file(out)
     outcome = Outcome()
     if shard is not None:
@@ -243,8 +245,8 @@ def _predictions(
 ) -> Iterator[Prediction]:
     cure = "close other programs, or give each patient a folder"
     with out_of_memory_is_an_error("memory ran out while predicting", where=f"case {source.case_id}", cure=cure):
+        require_fitting_source(source, predictor.recipe, where=f"case {source.case_id}")
         if not isinstance(source, SliceStackSource):
-            require_fitting_source(source, predictor.recipe, where=f"case {source.case_id}")
             read = source.load()
             begin()
             yield predictor(read, show=show)
