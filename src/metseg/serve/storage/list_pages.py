@@ -28,7 +28,7 @@ class ListPage(Generic[Listed]):
 
 
 def read_page(
-    session: Session, query: sa.Select[tuple[Listed]], record: type[Listed], *, limit: int, after: Listed | None
+    session: Session, query: sa.Select[Listed], record: type[Listed], *, limit: int, after: Listed | None
 ) -> ListPage[Listed]:
     """Return a page of the records of a query.
 
