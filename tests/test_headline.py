@@ -73,7 +73,13 @@ def test_pictures_have_no_specks() -> None:
         Lesion(id=2, label="lesion", voxels=1, centre_voxel=(0, 0, 0), confidence=1, slices=(1,)),
     ]
     headline = headline_of(small, labels="binary", pictures=7)
-    assert headline.finding == "2 lesions found in 2 of 7 pictures."
+    assert headline.finding == "2 lesions found in 2 of 7 pictures, 1 of them in several pictures."
+    apart = [small[1], small[1].model_copy(update={"slices": (4,)})]
+    found = "2 lesions found in 2 of 7 pictures, each in one picture."
+    assert headline_of(apart, labels="binary", pictures=7).finding == found
+    assert headline_of(small[1:] * 2, labels="binary", pictures=7).finding == "2 lesions found in 1 of 7 pictures."
+    found = "1 lesion found in 2 of 7 pictures, one lesion through several pictures."
+    assert headline_of(small[:1], labels="binary", pictures=7).finding == found
     assert headline.specks == 0
     assert [figure.text for figure in headline.figures] == ["2", "2", "5 pixels"]
 

@@ -109,6 +109,22 @@ def model_name(folder: Path, recipe_name: str) -> str:
     return folder.name if folder.parent in bundle_places() else recipe_name
 
 
+def read_card(folder: Path, recipe_name: str) -> str:
+    """Return the model card of a bundle, with the name of the model as its title; see `model_name`.
+
+    A card is written at the end of a training, when the model has no other name than its recipe.
+
+    Args:
+        folder: of the bundle.
+        recipe_name: of the recipe that made it.
+    Raises:
+        BundleError: the card cannot be read.
+    """
+    card = read_text(folder / CARD)
+    title, end, text = card.partition("\n")
+    return f"# {model_name(folder, recipe_name)}{end}{text}" if title == f"# {recipe_name}" else card
+
+
 def bundle_places() -> tuple[Path, ...]:
     """Return where bundles are searched for.
 

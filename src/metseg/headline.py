@@ -100,7 +100,7 @@ def headline_of(
 
 def _of_pictures(lesions: Sequence[Lesion], pictures: int, fitness: str) -> Headline:
     shown = len({index for lesion in lesions for index in lesion.slices})
-    where = f" in {shown} of {pluralize(pictures, 'picture')}" if lesions else ""
+    where = f" in {shown} of {pluralize(pictures, 'picture')}{_extent(lesions)}" if lesions else ""
     return Headline(
         fitness=fitness,
         finding=f"{pluralize(len(lesions), 'lesion') if lesions else 'No lesion'} found{where}.",
@@ -111,6 +111,19 @@ def _of_pictures(lesions: Sequence[Lesion], pictures: int, fitness: str) -> Head
             Figure(name="lesion area", value=sum(lesion.voxels for lesion in lesions), unit="pixels"),
         ),
     )
+
+
+def _extent(lesions: Sequence[Lesion]) -> str:
+    """Return how many lesions continue through several pictures, which says what is counted as one lesion.
+
+    Nothing if all are in the same picture.
+    """
+    if len({lesion.slices for lesion in lesions}) < 2 and all(len(lesion.slices) < 2 for lesion in lesions):
+        return ""
+    several = sum(len(lesion.slices) > 1 for lesion in lesions)
+    if several == 0:
+        return ", each in one picture"
+    return f", {several} of them in several pictures" if len(lesions) > 1 else ", one lesion through several pictures"
 
 
 def _finding(count: int, specks: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -457,13 +457,18 @@ def labels_of_scheme(scheme: str, source: str) -> NamedLabels:
     return NamedLabels(tuple((value, (name,)) for value, name in sorted(classes.items())), source)
 
 
+#: More values than this are no classes.
+_MOST_CLASSES = 6
+
+
 def _refuse_unknown(present: list[int], unknown: list[int], scheme: LabelScheme, where: object) -> None:
-    looks_like_instances = len(present) > 6 and max(present) <= 2 * len(present)
-    cure = (
-        "these look like lesion numbers (instances), not classes: binarise the mask, or name a scheme with all ids"
-        if looks_like_instances
-        else f"name the mask's label scheme, one of {', '.join(LABEL_SCHEMES)}"
-    )
+    is_many = len(present) > _MOST_CLASSES
+    # Lesions are numbered from 1 with few gaps; the values of an image begin anywhere.
+    looks_like_instances = is_many and max(present) <= 2 * len(present) and unknown[0] <= _MOST_CLASSES
+    if looks_like_instances:
+        cure = "these look like lesion numbers (instances), not classes: binarise the mask"
+    else:
+        cure = "this looks like an image, not a mask: give the mask" if is_many else _naming(present)
     raise InputError(
         f"unknown label {unknown[0]}" + (f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""),
         where=where,
@@ -471,4 +476,18 @@ def _refuse_unknown(present: list[int], unknown: list[int], scheme: LabelScheme,
         got=unknown[:8],
         cure=cure,
         code="input.instances" if looks_like_instances else "input.labels",
+    )
+
+
+def _naming(present: Collection[int]) -> str:
+    """Return how to name the label scheme of masks with these values; a command shows the remarks with its options."""
+    fitting = [name for name, scheme in LABEL_SCHEMES.items() if set(present) <= {0, *scheme.classes}]
+    if not fitting:
+        return f"change the values to those of a label scheme, one of {', '.join(LABEL_SCHEMES)}"
+    first, *others = fitting
+    values = ", ".join(f"{value} = {name}" for value, name in LABEL_SCHEMES[first].classes.items())
+    more = f" or {', '.join(others)}" if others else ""
+    return (
+        f"name the label scheme of the masks, such as {first} ({values}){more} (--labels {first})"
+        f" (of one side alone: --truth-labels, --prediction-labels) (--set data.file_labels={first})"
     )

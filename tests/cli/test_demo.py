@@ -85,7 +85,10 @@ def test_what_the_demo_prints(run_metseg: Any, tmp_path: Path, monkeypatch: pyte
     assert "A simulated study, of no patient" in printed
     assert "2 lesions found, and 2 specks below 0.1 mL." in printed
     for line in ("whole lesion", "tumour core", "enhancing tumour"):
-        assert f"  {line}: Dice 1.000, 4 of 4 lesions found, 0 false" in printed
+        assert f"  {line}: Dice 1.000, 4 of 4 lesions and specks found, 0 false" in printed
+    # The numbers of the headline, so that "4 of 4" beside "2 lesions" is no riddle.
+    touched = "2 of 2 lesions and 2 of 2 specks below 0.1 mL are touched by the prediction"
+    assert f"against the truth: {touched}" in printed
     assert f"report:  {tmp_path / f'{STUDY}-report.html'} and" in printed
     assert (tmp_path / f"{STUDY}-report.pdf").stat().st_size > 10_000
     assert (tmp_path / demo.SCORES / "summary.json").is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -200,3 +201,30 @@ def test_help_names_all_that_can_be_named() -> None:
 
     for told, table in ((option("evaluate", "--protocol"), PROTOCOLS), (option("predict", "--format"), FORMATS)):
         assert [name for name in table if name not in told.help] == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "X", "--model", "mets-sim", "--tta"),
+        ("inspect", "X"),
+        ("evaluate", "X", "X"),
+        ("follow", "X", "--out", "out"),
+        ("extract-brain", "X"),
+        ("split", "X", "--out", "out.json"),
+        ("report", "X"),
+        ("train", "demo-unet", "--data", "X", "--out", "out"),
+        ("submit", "X"),
+        ("compare", "demo-unet", "demo-attention-unet", "--data", "X", "--out", "out"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_path_that_is_not_there_is_named_first_with_what_to_do(
+    run_metseg: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    absent = str(tmp_path / "nowhere.nii.gz")
+    status, out, err = run_metseg(*(absent if word == "X" else word for word in words))
+    assert status in {3, 4}, err
+    assert (out, err.count("\n")) == ("", 1)
+    assert re.match(rf"metseg: {re.escape(absent)}: no such (file|folder|file or folder); \w+", err), err

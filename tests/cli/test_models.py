@@ -14,6 +14,8 @@ import pytest
 from metseg import __version__
 from metseg.bundle_folder import checksums
 from metseg.model import MODELS
+from metseg.serve.model_registry import models
+from metseg.serve.settings import load_settings
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -73,6 +75,16 @@ def test_a_bundle_is_shown_by_its_card(run_metseg: Run, run_bundle: Path) -> Non
     assert run_metseg("models", "show", run_bundle) == (0, "tiny\n", "")  # the card is that word
     document = json.loads(run_metseg("models", "show", run_bundle, "--json").out)
     assert document["recipe"]["model"] == {"name": "unet", "options": {"channels": [4, 8], "blocks": [1, 1]}}
+
+
+def test_a_card_is_titled_by_the_name_of_the_model(run_metseg: Run, run_bundle: Path, tmp_path: Path) -> None:
+    (run_bundle / "card.md").write_text("# tiny\n\nText on # tiny\n", "utf-8")
+    (run_bundle / "sha256").write_text(checksums(run_bundle))
+    assert run_metseg("models", "show", run_bundle).out.startswith("# tiny\n")  # it has no other name
+    assert run_metseg("models", "add", run_bundle, "--name", "tumours")[0] == 0
+    assert run_metseg("models", "show", "tumours").out.rstrip() == "# tumours\n\nText on # tiny"
+    (served,) = [model for model in models(load_settings()) if model.name == "tumours"]
+    assert served.card.startswith("# tumours\n")
 
 
 def test_a_bundle_is_verified(run_metseg: Run, run_bundle: Path) -> None:

@@ -54,10 +54,11 @@ def test_train_ends_with_scores_and_a_command_that_works(
     words = ("--data", tiny_slices, "--out", run, "--cache", tiny_cache, "--set", "train.max_steps=3")
     status, out, err = run_metseg("train", recipe_file("one"), *words, "--device", "cpu")
     assert status == 0, err
-    title, scores, bundle, command = out.splitlines()
+    title, scores, counted, bundle, command = out.splitlines()
     assert title == "scores of 3 test patients, mean [95 % interval over patients]:"
     found = r"\d+ of \d+ lesions found, \d+ false"
     assert re.fullmatch(rf"  lesion: Dice \d\.\d{{3}} \[\d\.\d{{3}}, \d\.\d{{3}}\]; {found}", scores), scores
+    assert counted == "  lesions are counted in each slice: a lesion that five slices show counts as five"
     assert bundle == f"bundle: {run / 'bundle'}"
     program, *words = shlex.split(command.removeprefix("next: "))
     assert program == "metseg"

@@ -121,7 +121,8 @@ def test_9_body_shorter_than_the_header_says(plain: Path, missing: int) -> None:
 def test_4_no_nifti(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.nii"
     path.write_bytes(content)
-    refused(path, "input.format", "not a NIfTI file")
+    refused(path, "input.format", "not a NIfTI file", "copy or export the file again")
+    refused(path.rename(tmp_path / "a.csv"), "input.format", "not an image that metseg reads", "DICOM, PNG")
 
 
 def test_4_a_header_without_its_image_file(plain: Path) -> None:
@@ -356,10 +357,11 @@ def test_20_masks_of_two_values(tmp_path: Path, mask: np.ndarray, becomes: list[
 @pytest.mark.parametrize(
     ("mask", "code", "words"),
     [
-        (lesion(1, 2, 4), "input.labels", ("unknown label 4", "label scheme")),
+        (lesion(1, 2, 4), "input.labels", ("unknown label 4", "brats-gli-2021", "--labels")),
         (lesion(1, 0.5, dtype=np.float32), "input.labels", ("0.5", "threshold a probability map")),
         (lesion(1, np.nan, dtype=np.float32), "input.labels", ("NaN",)),
         (lesion(*range(1, 43)), "input.instances", ("lesion numbers", "binarise")),
+        (lesion(*range(106, 200)), "input.labels", ("unknown label 106", "looks like an image, not a mask")),
     ],
 )
 def test_20_values_that_are_no_classes(tmp_path: Path, mask: np.ndarray, code: str, words: tuple[str, ...]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from PIL import Image
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -50,11 +51,46 @@ def test_the_table_shows_interval_lesions_and_empty_cases(run: Run) -> None:
     assert "2 cases of 2 patients" in out
 
 
+def test_lesions_of_slices_are_said_to_be_counted_in_each_slice(run: Run, run_metseg: Run, tmp_path: Path) -> None:
+    counted = "lesions are counted in each slice: a lesion that five slices show counts as five\n"
+    _, out, _ = run()
+    assert counted not in out
+    square = np.zeros((16, 16), np.uint8)
+    square[4:9, 4:9] = 255
+    for side in ("true", "found"):
+        (tmp_path / side / "P1").mkdir(parents=True)
+        for z in range(5):
+            Image.fromarray(square).save(tmp_path / side / "P1" / f"P1_{z}_mask.png")
+    words = (tmp_path / "true", tmp_path / "found", "--out", tmp_path / "scores", "--jobs", 1, "--no-report")
+    status, out, err = run_metseg("evaluate", *words)
+    assert status == 0, err
+    assert "5 of 5" in out
+    assert counted in out
+
+
 def test_protocol_and_labels_reach_the_evaluator(run: Run) -> None:
     _, out, _ = run("--protocol", "brats-met-2023", "--json")
     assert list(json.loads(out)["regions"]) == ["WT", "TC", "ET"]
     _, out, _ = run("--labels", "brats-met-2024", "--json")
     assert list(json.loads(out)["regions"]) == ["WT", "TC", "ET", "RC"]
+
+
+def test_masks_of_several_labels_name_the_option_that_helps(run_metseg: Run, tmp_path: Path) -> None:
+    mask = np.zeros((8, 8, 8), dtype=np.uint8)
+    mask[2:5, 2:5, 2:5] = 2
+    mask[3, 3, 3] = 3
+    for side in ("truth", "found"):
+        (tmp_path / side).mkdir()
+        nib.save(nib.Nifti1Image(mask, np.eye(4)), tmp_path / side / "c1-seg.nii.gz")
+    call = ("evaluate", tmp_path / "truth", tmp_path / "found", "--out", tmp_path / "out", "--jobs", 1, "--no-report")
+    status, _, err = run_metseg(*call)
+    assert status == 3
+    assert "unknown label 2 and 1 more" in err
+    assert "such as brats-met-2023 (1 = NETC, 2 = SNFH, 3 = ET) or " in err
+    assert "(--labels brats-met-2023) (of one side alone: --truth-labels, --prediction-labels)" in err
+    assert "--set" not in err  # an option of other commands
+    status, out, err = run_metseg(*call, "--labels", "brats-met-2023")
+    assert (status, "WT" in out) == (0, True), err
 
 
 def test_an_unknown_protocol_is_a_wrong_command(run: Run, tmp_path: Path) -> None:

@@ -178,10 +178,13 @@ def test_statistics_over_the_case_need_the_whole_case(
     steps = 'preprocess=[{ name = "zscore", scope = "case", region = "all" }]'
     model = predictor(first_channel(), changes=(steps,))
     assert model.needs_whole_case
-    predict_paths([tmp_path / "data"], model, tmp_path / "out", quiet=True)
+    outcome = predict_paths([tmp_path / "data"], model, tmp_path / "out", quiet=True)
     # Above the mean of the case: the upper half of the slices, however they were divided.
     found = [read(tmp_path / "out" / f"{number:04d}_mask.png").all() for number in range(count)]
     assert found == [number >= (count - 1) / 2 for number in range(count)]
+    (note,) = outcome.warnings
+    assert note.startswith(f"{count} pictures were read as slices of one patient")
+    assert "--patient-pattern '^([^_]+)_', or a table, --patients FILE" in note
 
     monkeypatch.setattr(memory_module, "free_memory", lambda: 10_000)
     outcome = predict_paths([tmp_path / "data"], model, tmp_path / "other", quiet=True)

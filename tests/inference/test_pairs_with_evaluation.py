@@ -64,7 +64,7 @@ def test_predictions_of_a_folder_and_of_its_parts_pair_with_it(
 
 def test_slices_that_fit_two_truths_are_not_guessed(slices: Path, sees_bright: Predictor, tmp_path: Path) -> None:
     predict_paths([slices / "A"], sees_bright, tmp_path / "P", quiet=True)
-    with pytest.raises(InputError, match="no prediction matches a truth by name"):
+    with pytest.raises(InputError, match=r"no prediction matches a truth by name.*such as -seg, _mask and -pred"):
         match_files(tmp_path / "P", slices)
 
 

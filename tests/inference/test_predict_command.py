@@ -229,6 +229,56 @@ def test_the_cost_of_mirror_images_is_said(predict: Run) -> None:
     assert err == ""
 
 
+def test_the_cost_is_said_once_a_case_was_read(predict: Run, run_metseg: Run, bundle: Path, tmp_path: Path) -> None:
+    lone = write_volume(tmp_path / "lone.nii.gz", (2, 3))
+    lone.write_bytes(lone.read_bytes()[:200])
+    _, _, err = predict("--tta", "--out", tmp_path / "out2")
+    assert err.count("averaging") == 1
+    status, _, err = run_metseg("predict", lone, "--model", bundle, "--tta", "--out", tmp_path / "out3")
+    assert (status, "averaging" in err) == (3, False), err
+
+
+def test_pictures_for_a_model_of_volumes_are_refused_before_any_note(
+    run_metseg: Run, bundle: Path, tiny_slices: Path, tmp_path: Path
+) -> None:
+    status, _, err = run_metseg("predict", tiny_slices / "P0", "--model", bundle, "--tta", "--out", tmp_path / "out")
+    assert (status, "averaging" in err) == (3, False)
+    assert "the model needs a volume, but pictures were given" in err
+
+
+@pytest.mark.parametrize("below", ["file", "locked/out"])
+def test_a_folder_that_cannot_be_written_is_refused_before_the_prediction(
+    predict: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, below: str
+) -> None:
+    (tmp_path / "file").write_text("mine", "utf-8")
+    (tmp_path / "locked").mkdir()
+    # Root may write everywhere.
+    monkeypatch.setattr("os.access", lambda path, _: Path(path).name != "locked")
+    status, out, err = predict("--tta", "--out", tmp_path / below)
+    assert (status, out) == (2, "")
+    assert err.startswith(f"metseg: {tmp_path / below}: the output folder cannot be written (got ")
+    assert err.endswith("; choose another one with --out\n")
+    assert "averaging" not in err
+
+
+@pytest.mark.parametrize("wrong", ["input", "format", "out"])
+def test_no_note_on_settings_comes_before_a_failure(predict: Run, tmp_path: Path, wrong: str) -> None:
+    if wrong == "out":
+        (tmp_path / "out").mkdir()
+        (tmp_path / "out" / "lesions.csv").write_text("patient,age\nA,50\n", "utf-8")  # the user's own
+    words = {"input": (tmp_path / "nowhere",), "format": ("--format", "nifty"), "out": ()}
+    status, out, err = predict("--tta", *words[wrong])
+    assert (status in {2, 3}, out) == (True, "")
+    assert "averaging" not in err
+    assert err.startswith("metseg: ")
+
+
+def test_wrong_options_of_exports_are_refused_before_a_model_is_chosen(run_metseg: Run, tmp_path: Path) -> None:
+    study = write_volume(tmp_path / "A" / "t1c.nii.gz", (2, 3)).parent
+    status, _, err = run_metseg("predict", study, "--margin", "2", "--out", tmp_path / "out")
+    assert (status, err) == (2, "metseg: an option of the exports without exports; add --export NAMES\n")
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

@@ -13,10 +13,12 @@ import pytest
 from PIL import Image
 
 from metseg.errors import GeometryError, InputError
+from metseg.inference.input_options import InputOptions
 from metseg.io import SliceStackSource, VolumeSource, find_cases, find_inputs
 from metseg.io.case_discovery import find
 from metseg.io.case_source import CaseSource
 from metseg.io.duplicate_images import equal_patients
+from metseg.recipe import DataPart
 from metseg.volume import BRAIN_MASK
 
 scanner = SimpleNamespace(**runpy.run_path(str(Path(__file__).with_name("dicom") / "scanner.py")))
@@ -142,6 +144,34 @@ def test_a_study_at_the_root_is_said_to_be_in_the_folder_itself(tmp_path: Path) 
     (note,) = find(tmp_path / "mix").notes
     assert "(mix in the folder mix itself)" in note
     assert "in the folder DICOM)" in note
+    (study,) = (source.case_id for source in find(tmp_path / "mix").sources if not isinstance(source, VolumeSource))
+    assert f"mix and {study} probably are one examination, because one lies in the folder of the other" in note
+
+
+def test_files_above_several_studies_are_of_none_of_them(tmp_path: Path) -> None:
+    dicom(tmp_path / "mix" / "P01")
+    dicom(tmp_path / "mix" / "P02", series=2, StudyInstanceUID="1.2.3.4")
+    volume(tmp_path / "mix" / "t2_flair.nii.gz")
+    (note,) = find(tmp_path / "mix").notes
+    assert "2 studies of DICOM" in note
+    assert "probably" not in note
+
+
+def test_a_prediction_says_plainly_that_a_study_is_there_twice(tmp_path: Path) -> None:
+    dicom(tmp_path / "data" / "P01" / "DICOM")
+    (study,) = find_cases(tmp_path / "data")
+    copy = tmp_path / "data" / "P01" / "nifti" / "t1c.nii.gz"
+    converted(study, copy, flips=(1,), order=(0, 1, 2), dtype="int16")
+    told: list[str] = []
+    wanted = DataPart(modalities=("t1c",))
+    sources = InputOptions(tell=told.append).sources([tmp_path / "data"], wanted, tmp_path / "out")
+    assert len(sources) == 2
+    same = f"{min(sources[0].case_id, sources[1].case_id)} and {max(sources[0].case_id, sources[1].case_id)}"
+    assert told[-1].startswith(f"{same} have equal images: they are one examination in two formats, predicted twice")
+    volume(copy)  # another examination
+    told.clear()
+    InputOptions(tell=told.append).sources([tmp_path / "data"], wanted, tmp_path / "out")
+    assert not [note for note in told if "equal images" in note]
 
 
 def converted(

@@ -101,6 +101,9 @@ def test_pictures_whose_results_would_collide_are_refused(save: Save, tmp_path: 
 def test_nothing_to_predict_on(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="an empty folder"):
         find_inputs(tmp_path)
+    (tmp_path / "scan.nrrd").write_bytes(b"NRRD0004")
+    with pytest.raises(InputError, match=r"holds no images .*DICOM, or pictures.*1 \.nrrd file.*convert them to NIfTI"):
+        find_inputs(tmp_path)
     with pytest.raises(InputError, match="no such file or folder"):
         find_inputs(tmp_path / "absent")
 

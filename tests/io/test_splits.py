@@ -116,6 +116,8 @@ def test_too_few_patients(part):
     with pytest.raises(InputError) as caught:
         make_split(sources(2), part)
     assert caught.value.code == "input.too_few"
+    cure = "or use fewer folds" if part.folds else "or leave a part out (metseg split --test 0;"
+    assert f"add patients, {cure}" in str(caught.value)
 
 
 def test_cases_of_one_patient_stay_together():

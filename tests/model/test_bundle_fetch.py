@@ -202,8 +202,22 @@ def test_an_existing_bundle_is_replaced_on_request_only(
     elsewhere = tmp_path / "package"
     shutil.move(installed, elsewhere / "tiny")
     monkeypatch.setattr(bundle_folder, "bundle_places", lambda: (elsewhere, home / "bundles"))
-    with pytest.raises(UsageError, match="is not replaced"):
+    with pytest.raises(UsageError, match="none is replaced"):
         fetch_bundle("tiny", overwrite=True)
+
+
+def test_a_bundle_outside_the_users_folder_is_not_replaced_and_the_command_says_what_to_do(
+    server: Server, run_metseg: Run, home: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_bundle, tmp_path / "package" / "tiny")
+    monkeypatch.setattr(bundle_folder, "bundle_places", lambda: (tmp_path / "package", home / "bundles"))
+    use = "use the one that is there (metseg predict --model tiny)"
+    for words in (("fetch", "tiny"), ("fetch", "tiny", "--overwrite")):
+        status, _, err = run_metseg("models", *words)
+        assert (status, server.asked) == (2, [])
+        assert f"a bundle named 'tiny' already exists; {use}" in err
+    _, _, err = run_metseg("models", "add", tiny_bundle, "--overwrite")
+    assert f"already exists; choose another name with --name; {use}" in err
 
 
 def test_an_archive_on_this_machine(server: Server, archive: Path, tmp_path: Path, home: Path) -> None:

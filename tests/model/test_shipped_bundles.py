@@ -41,6 +41,7 @@ def test_a_bundle_is_whole_small_and_says_whose_data_it_saw(folder: Path) -> Non
     assert sum(path.stat().st_size for path in folder.iterdir()) <= 20e6
     card = (folder / "card.md").read_text("utf-8")
     assert "Research use only" in card
+    assert bundle.card.startswith(f"# {folder.name}\n")  # not the name of its recipe
     assert bundle.recipe.data.licence in card
     assert bundle.recipe.data.licence
     assert folder.name in (FOLDER / "README.md").read_text("utf-8")

@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
+from metseg.errors import UsageError
 from metseg.plot.curves import draw_curves
 from metseg.plot.distribution import draw_distribution
 from metseg.plot.images.outlines import Panel, draw_outlines
 from metseg.plot.images.overlay import PREDICTION_COLOUR, TRUTH_COLOUR
-from metseg.plot.style import COLOURS
+from metseg.plot.style import COLOURS, save
 
 
 def near(path: Path, colour: str | tuple[int, int, int]) -> np.ndarray:
@@ -123,3 +125,12 @@ def test_without_lesions_there_is_only_the_picture(tmp_path: Path) -> None:
     draw_outlines([Panel(np.eye(8), nothing, nothing, "none")], tmp_path / "none.png")
     with Image.open(tmp_path / "none.png") as picture:
         assert picture.size[0] > 300
+
+
+@pytest.mark.parametrize("name", ["sheet", "sheet.xyz"])
+def test_a_name_without_a_format_of_figures_is_a_wrong_command(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError, match=r"not written in this format.*ends in \.png or \.svg"):
+        save(Figure(), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+    save(Figure(), tmp_path / "sheet.PNG")
+    assert (tmp_path / "sheet.PNG").stat().st_size > 100

@@ -123,6 +123,7 @@ def test_what_the_sets_have_in_common_gives_no_difference(
         ({}, "There are no probabilities"),
         ({"spacing_mm": None}, "The data have no voxel size"),
         ({"spacing_mm": None, "slices": True}, "Dice on positive slices"),
+        ({"spacing_mm": None, "slices": True}, "lesions are counted in each slice"),
         ({"cases": ("c1",)}, "There is only one set of predictions"),
         ({"protocol": "brats-met-2024", "probability": True}, "at most 2 mm³ are not scored"),
     ],
@@ -137,6 +138,7 @@ def test_every_combination_can_be_reported(
     read = outline(write_report(make_contents("one", **options), tmp_path).read_text("utf-8"))
     assert read.ids == SECTIONS
     assert said in read.text
+    assert ("lesions are counted in each slice" in read.text) == options.get("slices", False)
     assert "nan" not in re.findall(r"[a-z]+", read.text.lower())
 
 

@@ -272,6 +272,47 @@ def test_submit_writes_the_results(through: Through, run_metseg: Run, scan: Path
     assert os.listdir(tmp_path / "two") == ["mask.nii.gz"]
 
 
+def test_texts_and_tables_beside_images_are_not_uploaded_but_named(
+    through: Through, run_metseg: Run, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    study = tmp_path / "P1"
+    study.mkdir()
+    (study / "P1-t1c.nii.gz").write_bytes(make.nifti())
+    (study / "P1-seg.nii.gz").write_bytes(make.nifti())
+    (study / "P1.json").write_text('{"lesions": 3}', "utf-8")  # as metseg simulate writes it
+    (study / "Notes.TXT").write_text("seen", "utf-8")
+    (study / ".DS_Store").write_bytes(b"0")
+    status, printed, err = run_metseg("submit", study, "--model", "bright-t1c", "--out", tmp_path / "out")
+    assert status == 0, err
+    assert "note: not uploaded, no images of the study: Notes.TXT, P1.json, P1-seg.nii.gz\n" in err
+    assert "1 speck" in printed
+    for name in ("P1-t1c.nii.gz", "P1-seg.nii.gz"):
+        (study / name).unlink()
+    status, _, err = run_metseg("submit", study, "--model", "bright-t1c", "--out", tmp_path / "two")
+    assert (status, "no file to upload" in err) == (3, True)
+    # A file that was named itself is sent; the service says what it is not.
+    status, _, err = run_metseg("submit", study / "P1.json", "--model", "bright-t1c", "--out", tmp_path / "two")
+    assert (status, "P1.json" in err) == (3, True)
+
+
+def test_masks_beside_pictures_are_not_uploaded(
+    through: Through, run_metseg: Run, tmp_path: Path, make: SimpleNamespace
+) -> None:
+    folder, only = tmp_path / "P1", tmp_path / "only"
+    names = (folder / "P1_9.png", folder / "P1_9_mask.png", folder / "P1_10.png", folder / "P1_10_mask.png")
+    for path in (*names, only / "label.png"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(make.png(make.square()))
+    call = ("submit", "--model", "bright-pictures", "--json", "--out")
+    status, printed, err = run_metseg(*call, tmp_path / "out", folder)
+    assert status == 0, err
+    assert "note: not uploaded, no images of the study: P1_9_mask.png, P1_10_mask.png\n" in err
+    assert len(json.loads(printed)["study"]["inputs"]) == 2
+    # Without any other picture it is the image.
+    status, _, err = run_metseg(*call, tmp_path / "two", only)
+    assert (status, "not uploaded" in err) == (0, False), err
+
+
 def test_submit_shows_what_it_waits_for(through: Through, run_metseg: Run, scan: Path, tmp_path: Path) -> None:
     through.polls_in_queue = 1
     call = ("submit", "--modality", f"t1c={scan}", "--model", "bright-t1c", "--out", tmp_path / "out")

@@ -66,7 +66,8 @@ def test_the_page_knows_of_metseg_what_goes_over_the_wire_lesions_and_errors() -
         "metseg.errors",
     }
     drawing = {"metseg.class_styles", "metseg.picture_style", "metseg.sample"}
-    assert ours == wire | drawing | {"metseg.client.service_api", "metseg.client.service_errors"}
+    uploads = {"metseg.client.upload_files", "metseg.picture_channels"}  # which files are sent, and are they grey
+    assert ours == wire | drawing | uploads | {"metseg.client.service_api", "metseg.client.service_errors"}
 
 
 def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

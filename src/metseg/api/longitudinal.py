@@ -129,6 +129,8 @@ def _timepoints(
     if not isinstance(study, str | Path):
         raise wrong_type("studies", study, expected=EXPECTED)
     path = require_path("studies", study)
+    if not path.exists():
+        raise InputError("no such file or folder", where=path, cure="check the path", code="input.missing")
     if predictions is None and labels is None:
         raise UsageError(
             "it is not known where the masks are",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -101,18 +102,40 @@ def _print(headline: Headline, evaluation: Evaluation, out: Path, reports: list[
     print("A simulated study, of no patient; the scores show that metseg works, not how it does on patients.")
     print(headline.fitness)
     print("\n".join([headline.finding, *(f"  {figure.name}: {figure.text}" for figure in headline.figures)]))
-    print("\n".join(score_lines(evaluation)))
+    print("\n".join(score_lines(evaluation, out / SCORES / "lesions.csv")))
     print(f"report:  {' and '.join(map(str, reports))}")
     print(f"overlay: {out / f'{STUDY}-overlay.png'}")
     print(f"scores:  {out / SCORES / 'report.html'}")
 
 
-def score_lines(evaluation: Evaluation) -> list[str]:
-    """Return the agreement with the truth in words, a line for each region."""
-    lines = ["against the truth:"]
+def score_lines(evaluation: Evaluation, lesions_file: Path) -> list[str]:
+    """Return the agreement with the truth in words: lesions and specks as the headline counts them, then each region.
+
+    Args:
+        evaluation: of the study.
+        lesions_file: its table of lesions.
+    """
+    lines = [f"against the truth: {_found_by_size(lesions_file)} are touched by the prediction"]
     for region, scores in evaluation.sets[MODEL].summary.regions.items():
         dice, lesions = scores.metrics["dice"], scores.lesions
         value = "not defined" if dice is None else f"{dice.mean:.3f}"
-        found = f"{lesions['n_tp']} of {pluralize(lesions['n_tp'] + lesions['n_fn'], 'lesion')} found"
+        found = f"{lesions['n_tp']} of {lesions['n_tp'] + lesions['n_fn']} lesions and specks found"
         lines.append(f"  {REGION_TITLES[region]}: Dice {value}, {found}, {lesions['n_fp']} false")
     return lines
+
+
+def _found_by_size(lesions_file: Path) -> str:
+    """Return how many true lesions, and how many specks, are found, such as "2 of 2 lesions and 1 of 2 specks"."""
+    from metseg.headline import SPECK_ML
+    from metseg.measure import MM3_PER_ML
+
+    region = next(iter(REGION_TITLES))  # all tissue of a lesion, as in the headline
+    with lesions_file.open(encoding="utf-8", newline="") as stream:
+        true = [row for row in csv.DictReader(stream) if row["region"] == region and row["kind"] == "truth"]
+    specks = [row for row in true if float(row["volume_mm3"]) < SPECK_ML * MM3_PER_ML]
+
+    def found(rows: list[dict[str, str]], thing: str) -> str:
+        return f"{sum(row['detected'] == 'true' for row in rows)} of {pluralize(len(rows), thing)}"
+
+    large = found([row for row in true if row not in specks], "lesion")
+    return f"{large} and {found(specks, 'speck')} below {SPECK_ML} mL"

@@ -14,6 +14,7 @@ from metseg.evaluation import METRICS, SLICE_METRICS
 from metseg.evaluation.metrics.metric_table import metrics_shown
 from metseg.evaluation.statistics.confidence_intervals import few_patients
 from metseg.evaluation.statistics.paired_tests import NO_DIFFERENCE
+from metseg.evaluation.statistics.summary import LESIONS_IN_SLICES
 from metseg.message_text import pluralize
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ def _print_warnings(warnings: Sequence[str]) -> None:
 
 def _print_summary(summary: Summary) -> None:
     print_in_parts(list(summary.regions), lambda names: _table(summary, names))
+    if any(region.counts_lesions_in_slices for region in summary.regions.values()):
+        print(LESIONS_IN_SLICES)
     for name, region in summary.regions.items():
         if any(region.empty.values()):
             empty = ", ".join(f"{region.empty[kind]} {where}" for kind, where in EMPTY_WORDS.items())

@@ -58,6 +58,8 @@ def predict(
         typer.Option(
             "--threshold",
             metavar="PROBABILITY",
+            min=0,
+            max=1,
             help="Smallest probability of a lesion voxel, between 0 and 1; defaults to the model's. The model's scores "
             "do not apply to another one.",
         ),
@@ -163,12 +165,12 @@ def predict(
         patients=absolute(patients),
     )
     portion = None if shard is None else Shard.parse(shard)
+    wanted = DicomExports(separated(exports or []), tuple(inputs or []), identity, margin, margin_kind)
+    wanted.check(has_shard=shard is not None)
     reason = ""
     if model is None:
         choice = choose_for_inputs(inputs or [], reading, out, tell=_tell)
         model, reason = str(choice.model), choice.text
-    wanted = DicomExports(separated(exports or []), tuple(inputs or []), identity, margin, margin_kind, model)
-    wanted.check(has_shard=shard is not None)
     require_accepted(model)
     chosen = [*(formats or ("mask", "overlay")), *(["instances"] if instances else [])]
     chosen += [*([UNCERTAINTY] if uncertainty else []), *wanted.formats]
@@ -182,8 +184,11 @@ def predict(
         exported=exported,
         uncertainty=UNCERTAINTY in chosen,
     )
-    if predictor.views > 1 and not as_json:
-        _tell(f"averaging over mirror images takes about {predictor.views} times as long as --no-tta")
+
+    def tell_of_mirror_images() -> None:
+        if predictor.views > 1 and not as_json:
+            _tell(f"averaging over mirror images takes about {predictor.views} times as long as --no-tta")
+
     outcome = predict_paths(
         inputs or [],
         predictor,
@@ -193,8 +198,9 @@ def predict(
         shard=portion,
         quiet=as_json,
         model_reason=reason,
+        on_first=tell_of_mirror_images,
     )
-    written = wanted.write(outcome)
+    written = wanted.write(outcome, model)
     if as_json:
         _print_json(outcome, written)
     else:
@@ -210,7 +216,7 @@ class DicomExports:
     Args:
         names: of the exports; none: nothing is written.
         inputs: what was predicted on.
-        identity, margin_mm, margin_kind, model: as for ``metseg export``.
+        identity, margin_mm, margin_kind: as for ``metseg export``.
     """
 
     names: tuple[str, ...]
@@ -218,7 +224,6 @@ class DicomExports:
     identity: str
     margin_mm: float | None
     margin_kind: str
-    model: str
 
     @property
     def margin(self) -> dict[str, object]:
@@ -255,8 +260,8 @@ class DicomExports:
                 code="usage.options",
             )
 
-    def write(self, outcome: Outcome) -> list[Path]:
-        """Write the objects of each case that was predicted; a case that cannot be exported becomes an error."""
+    def write(self, outcome: Outcome, model: str) -> list[Path]:
+        """Write the objects of each case that a model predicted; a case that cannot be exported becomes an error."""
         if not self.names:
             return []
         from metseg.api.dicom_results import export_result
@@ -273,7 +278,7 @@ class DicomExports:
                     formats=self.names,
                     identity=self.identity,
                     margin=self.margin,
-                    model=self.model,
+                    model=model,
                 )
             except (InputError, UsageError) as error:
                 outcome.errors.append(error)

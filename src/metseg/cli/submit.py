@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +13,7 @@ import typer
 
 from metseg.cli.option_parsing import named_sequences
 from metseg.errors import UsageError
-from metseg.message_text import pluralize
+from metseg.message_text import examples_text, pluralize
 from metseg.runtime.progress import PLAIN_INTERVAL_S
 
 if TYPE_CHECKING:
@@ -96,9 +96,10 @@ def submit(
     from metseg.client.study_client import Client
 
     _require_empty(out)
+    images, left_out = _images(files or [])
     with Client(server, key) as client, _advice():
         study = client.submit(
-            files or [],
+            images,
             sequences=named_sequences(modality or []),
             model=model,
             stack=stack,
@@ -109,6 +110,9 @@ def submit(
             label=label,
         )
         typer.echo(f"study {study.id}", err=True)
+        if left_out:
+            names = examples_text([path.name for path in left_out])
+            typer.echo(f"note: not uploaded, no images of the study: {names}", err=True)
         if study.facts.model_reason:
             typer.echo(f"note: {study.facts.model_reason}", err=True)
         done = client.wait(study, timeout_s=timeout, on_progress=None if as_json else _Progress())
@@ -148,6 +152,37 @@ class _Progress:
         self._shown, self._last = place, now
         what = "waiting for a worker" if study.state == "queued" else study.phase
         typer.echo(f"{study.progress:4.0%}  {what}", err=True)
+
+
+def _images(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the files to upload, and those in folders that are left out: texts, tables and masks of lesions.
+
+    Masks are left out only beside other images: names alone do not prove that a folder has no image.
+    """
+    from metseg.client.upload_files import files_below, is_no_image
+
+    uploaded: list[Path] = []
+    left_out: list[Path] = []
+    for path in paths:
+        found = files_below(path) if path.is_dir() else []
+        others = [file for file in found if is_no_image(file.name)]
+        images = [file for file in found if file not in others]
+        masks = [file for file in images if _is_lesion_mask(file.name)]
+        masks = masks if len(masks) < len(images) else []
+        # A folder without images is given as it is: the client says that there is nothing to upload.
+        uploaded += [file for file in images if file not in masks] or [path]
+        left_out += [*others, *masks]
+    return uploaded, left_out
+
+
+def _is_lesion_mask(name: str) -> bool:
+    """Return whether a NIfTI file or picture is a mask by its name; names of DICOM files say nothing."""
+    from metseg.io.file_index import PICTURE_ENDINGS
+    from metseg.io.sequence_names import is_lesion_mask
+    from metseg.io.volumes.image_files import stem_of
+    from metseg.io.volumes.nifti_file import NIFTI_ENDINGS
+
+    return name.lower().endswith((*NIFTI_ENDINGS, *PICTURE_ENDINGS)) and is_lesion_mask(stem_of(name))
 
 
 def _require_empty(folder: Path) -> None:

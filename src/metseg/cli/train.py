@@ -77,12 +77,16 @@ def train(
 
 def _score_lines(part: str, summary: Mapping[str, Any]) -> Iterator[str]:
     """Yield the scores of one part of the split, one line for each region."""
+    from metseg.evaluation.statistics.summary import LESIONS_IN_SLICES
+
     patients = pluralize(summary["patients"], f"{part} patient")
     yield f"scores of {patients}, mean [95 % interval over patients]:"
     for region, scores in summary["regions"].items():
         lesions = scores["lesions"]
         found = f"{lesions['found']} of {lesions['found'] + lesions['missed']} lesions found, {lesions['false']} false"
         yield f"  {region}: Dice {_interval_text(scores['metrics']['dice'])}; {found}"
+    if any(scores["slice_metrics"] for scores in summary["regions"].values()):
+        yield f"  {LESIONS_IN_SLICES}"
 
 
 def _interval_text(interval: Mapping[str, float | None] | None) -> str:

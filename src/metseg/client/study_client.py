@@ -98,8 +98,8 @@ class Client(FollowUpCalls):
 
         Args:
             paths: slices in order (PNG, TIFF, JPEG, WebP, BMP), NIfTI files, DICOM files or one zip archive of them, or
-                a folder of such files. File names are sent, because the service reads sequences from them; it does not
-                store them.
+                a folder of such files; texts and tables in it, such as ``P1.json``, are not sent. File names are sent,
+                because the service reads sequences from them; it does not store them.
             sequences: file of each sequence that its name does not tell, such as ``{"t1c": "after.nii.gz"}``, and of
                 ``brain_mask``.
             model: name of a model; None: the one that fits best; ``facts.model_reason`` of the study says why.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Final
 
 from metseg.client.service_api import FilePart
@@ -15,6 +15,11 @@ from metseg.schemas import BRAIN_MASK, SEQUENCES
 _FILES: Final = "files"
 #: Files that file managers leave in folders.
 _CLUTTER: Final = ("thumbs.db", "desktop.ini")
+#: Endings of tables, texts and records that lie beside images. DICOM files can have any other ending, or none.
+_NO_IMAGES: Final = (
+    *(".json", ".txt", ".csv", ".tsv", ".md", ".log", ".xml", ".html", ".htm", ".yaml", ".yml", ".toml", ".ini"),
+    *(".bval", ".bvec", ".pdf", ".rtf", ".doc", ".docx", ".xls", ".xlsx", ".py", ".sh"),
+)
 _DIGITS: Final = re.compile(r"(\d+)")
 
 
@@ -22,7 +27,8 @@ def upload_parts(paths: Sequence[Path], sequences: Mapping[str, Path]) -> list[F
     """Return the files to upload.
 
     Args:
-        paths: files in their order, and folders: all files in them, sorted by name with numbers by their value.
+        paths: files in their order, and folders: all files in them, sorted by name with numbers by their value, except
+            those that `is_no_image` names.
         sequences: file of each declared sequence (``t1n``, ``t1c``, ``t2w``, ``t2f``) and of ``brain_mask``.
     Raises:
         InputError: a file is not there, or there is no file at all.
@@ -40,6 +46,33 @@ def upload_parts(paths: Sequence[Path], sequences: Mapping[str, Path]) -> list[F
     return found
 
 
+def files_below(folder: Path) -> list[Path]:
+    """Return the files of a folder in their order: by name, with numbers by their value; without clutter."""
+    found = [file for file in folder.rglob("*") if file.is_file() and not is_clutter(file.relative_to(folder))]
+    return sorted(found, key=lambda file: natural_order(str(file.relative_to(folder))))
+
+
+def is_no_image(name: str) -> bool:
+    """Return whether a file is a table, a text or a record by the ending of its name.
+
+    >>> is_no_image("P1.json"), is_no_image("P1-t1c.nii.gz"), is_no_image("IM0001"), is_no_image("1.2.840.7")
+    (True, False, False, False)
+    """
+    return name.lower().endswith(_NO_IMAGES)
+
+
+def is_clutter(path: PurePath) -> bool:
+    """Return whether a file is a hidden or system file that is not meant for upload.
+
+    Args:
+        path: relative to the chosen folder.
+
+    >>> is_clutter(PurePath("study/.DS_Store")), is_clutter(PurePath("Thumbs.db")), is_clutter(PurePath("study/IM1"))
+    (True, True, False)
+    """
+    return path.name.lower() in _CLUTTER or any(part.startswith(".") for part in path.parts)
+
+
 def natural_order(name: str) -> tuple[tuple[int, str], ...]:
     """Return a key that sorts names with numbers by their value.
 
@@ -52,12 +85,7 @@ def natural_order(name: str) -> tuple[tuple[int, str], ...]:
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [_file(path)]
-    found = [file for file in path.rglob("*") if file.is_file() and not _is_clutter(file.relative_to(path))]
-    return sorted(found, key=lambda file: natural_order(str(file.relative_to(path))))
-
-
-def _is_clutter(path: Path) -> bool:
-    return path.name.lower() in _CLUTTER or any(part.startswith(".") for part in path.parts)
+    return [file for file in files_below(path) if not is_no_image(file.name)]
 
 
 def _file(path: Path) -> Path:

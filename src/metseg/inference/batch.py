@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -30,6 +30,7 @@ from metseg.io.case_source import CaseSource
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.preprocess.brain_mask_rules import brain_mask_options
 from metseg.preprocess.missing_sequences import grey_sequence
+from metseg.runtime.atomic_io import require_writable_folder
 from metseg.runtime.progress import ShowShare, share_bar, show_no_share, track
 
 
@@ -68,6 +69,7 @@ def predict_paths(
     shard: Shard | None = None,
     quiet: bool = False,
     model_reason: str = "",
+    on_first: Callable[[], None] | None = None,
 ) -> Outcome:
     """Predict on pictures, volumes and folders of them, and write the results under ``out``.
 
@@ -83,10 +85,11 @@ def predict_paths(
         shard: predict this part of the cases only, and leave out what is finished or being worked on elsewhere.
         quiet: show no progress.
         model_reason: why the model was chosen, for the documents; empty if the user named it.
+        on_first: called once, when the first case has been read and before it is predicted.
     Returns:
         What became of the cases. ``lesions.csv`` in ``out`` has the lesions of all cases with a document there.
     Raises:
-        UsageError: an unknown format, or a brain mask of a model that uses none.
+        UsageError: an unknown format, a brain mask of a model that uses none, or a folder that cannot be written.
         InputError: an input where nothing is found, or results that would overwrite one another or an input.
         ResourceError: the disk is full.
     """
@@ -98,12 +101,16 @@ def predict_paths(
     )
     sources = (reading or InputOptions()).sources(inputs, recipe.data, out, grey=grey_sequence(recipe))
     _require_own_names(sources, out, chosen, expected=shard is not None)
+    require_writable_folder(out)
     require_own_lesions_file(out)
     outcome = Outcome()
     if shard is not None:
         sources = shard.select(sources)
     show = show_no_share if quiet else share_bar
-    cases = [_pieces(source, predictor, out, chosen, show=show, model_reason=model_reason) for source in sources]
+    begin = Once(on_first)
+    cases = [
+        _pieces(source, predictor, out, chosen, show=show, begin=begin, model_reason=model_reason) for source in sources
+    ]
     if shard is None:
         for piece in track([piece for pieces in cases for piece in pieces], "Predicting", quiet=quiet):
             piece.predict(predictor, outcome)
@@ -113,6 +120,22 @@ def predict_paths(
     if outcome.documents or outcome.skipped:
         write_lesions_file(out, locks=None if shard is None else out / LOCKS)
     return outcome
+
+
+@dataclass
+class Once:
+    """Calls a function at the first of several calls only.
+
+    Args:
+        function: to call; None: nothing is called.
+    """
+
+    function: Callable[[], None] | None
+
+    def __call__(self) -> None:
+        function, self.function = self.function, None
+        if function is not None:
+            function()
 
 
 @dataclass(frozen=True)
@@ -126,6 +149,7 @@ class Piece:
         formats: what is written of each prediction.
         out: where it and the document of the case go.
         show: shows the progress within a volume.
+        begin: called when it has been read.
     """
 
     source: CaseSource
@@ -134,6 +158,7 @@ class Piece:
     formats: Sequence[Format]
     out: Path
     show: ShowShare
+    begin: Callable[[], None]
 
     @property
     def document(self) -> Path:
@@ -149,7 +174,7 @@ class Piece:
     def predict(self, predictor: Predictor, outcome: Outcome) -> None:
         """Predict what of it can be read, write it, and report that and the rest."""
         try:
-            for prediction in _predictions(self.source, predictor, self.report, self.show):
+            for prediction in _predictions(self.source, predictor, self.report, self.show, self.begin):
                 for form in self.formats:
                     form.write_part(prediction, self.out)
                 self.report.add(prediction)
@@ -182,6 +207,7 @@ def _pieces(
     formats: Sequence[Format],
     *,
     show: ShowShare,
+    begin: Callable[[], None],
     model_reason: str,
 ) -> list[Piece]:
     """Return a case in pieces: a volume whole, pictures a few at a time where the recipe allows."""
@@ -195,7 +221,7 @@ def _pieces(
     if predictor.needs_whole_case and isinstance(source, SliceStackSource) and source.patient_guessed:
         report.warnings.append(GUESSED.format(count=len(source.slices)))
     parts = _parts(source, predictor) if isinstance(source, SliceStackSource) else [source]
-    return [Piece(part, report, part is parts[-1], formats, out, show) for part in parts]
+    return [Piece(part, report, part is parts[-1], formats, out, show, begin) for part in parts]
 
 
 def _unless_done(pieces: Sequence[Piece], predictor: Predictor, outcome: Outcome) -> None:
@@ -214,12 +240,16 @@ def _parts(source: SliceStackSource, predictor: Predictor) -> list[SliceStackSou
     return [replace(source, slices=source.slices[first : first + step]) for first in range(0, len(source.slices), step)]
 
 
-def _predictions(source: CaseSource, predictor: Predictor, report: CaseReport, show: ShowShare) -> Iterator[Prediction]:
+def _predictions(
+    source: CaseSource, predictor: Predictor, report: CaseReport, show: ShowShare, begin: Callable[[], None]
+) -> Iterator[Prediction]:
     cure = "close other programs, or give each patient a folder"
     with out_of_memory_is_an_error("memory ran out while predicting", where=f"case {source.case_id}", cure=cure):
+        require_fitting_source(source, predictor.recipe, where=f"case {source.case_id}")
         if not isinstance(source, SliceStackSource):
-            require_fitting_source(source, predictor.recipe, where=f"case {source.case_id}")
-            yield predictor(source.load(), show=show)
+            read = source.load()
+            begin()
+            yield predictor(read, show=show)
             return
         if predictor.needs_whole_case:
             require_memory_for(source, channels=len(predictor.recipe.data.inputs))
@@ -228,11 +258,12 @@ def _predictions(source: CaseSource, predictor: Predictor, report: CaseReport, s
         waiting = () if predictor.needs_whole_case else tuple(filter(_is_of_another_type, errors))
         report.failed.extend(error for error in errors if error not in waiting)
         if case is not None:
+            begin()
             yield from predictor.in_parts(case)
     if waiting:
         paths = {error.where for error in waiting}
         rest = tuple(piece for piece in source.slices if piece.image in paths)
-        yield from _predictions(replace(source, slices=rest), predictor, report, show)
+        yield from _predictions(replace(source, slices=rest), predictor, report, show, begin)
 
 
 def _is_of_another_type(error: MetsegError) -> bool:

@@ -39,12 +39,17 @@ def require_dimensions(case: Case, recipe: Recipe) -> None:
     Raises:
         InputError: ``input.dimensions``.
     """
-    if not case.is_slice_stack:
+    if case.is_slice_stack:
+        _require_pictures_fit(recipe, where=case.case_id)
+    else:
         require_channels(case.images, recipe, where=case.case_id)
-    if recipe.data.dimensions == 3 and case.is_slice_stack:
+
+
+def _require_pictures_fit(recipe: Recipe, *, where: object) -> None:
+    if recipe.data.dimensions == 3:
         raise InputError(
             "the model needs a volume, but pictures were given",
-            where=case.case_id,
+            where=where,
             cure="choose a model for pictures, or give the volume as NIfTI or DICOM",
             code="input.dimensions",
         )
@@ -105,12 +110,14 @@ def require_channels(sequences: Collection[str], recipe: Recipe, *, where: objec
 
 
 def require_fitting_source(source: CaseSource, recipe: Recipe, *, where: object) -> None:
-    """Refuse a volume that a network of pictures cannot see, before its files are read and its sequences asked for.
+    """Refuse a volume that a network of pictures cannot see, and pictures for a network of volumes, by their files.
 
     Raises:
         InputError: ``input.dimensions``.
     """
-    if not isinstance(source, SliceStackSource):
+    if isinstance(source, SliceStackSource):
+        _require_pictures_fit(recipe, where=where)
+    else:
         require_channels(source.modalities, recipe, where=where)
 
 

@@ -9,17 +9,20 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError, UsageError
 from metseg.io.case_source import CaseSource
+from metseg.io.duplicate_images import equal_cases
 from metseg.io.images.channel_names import GreyRule
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.io.prediction_inputs import InputRules, find_in_folders, find_inputs, study_of_named
 from metseg.io.splits import PartOfSplit
+from metseg.io.volumes.volume_case import VolumeSource
 from metseg.message_text import examples_text, pluralize
 from metseg.recipe import DataPart
 
 #: Warning where the result for a picture depends on the other pictures of its patient, and only names group them.
 GUESSED = (
     "{count} pictures were read as slices of one patient, because their names differ only in a number; if they belong"
-    " to several patients, give each patient a folder, or set a patient pattern such as '^([^_]+)_'"
+    " to several patients, give each patient a folder, or name the patients with a pattern, such as"
+    " --patient-pattern '^([^_]+)_', or a table, --patients FILE"
 )
 
 
@@ -83,12 +86,27 @@ class InputOptions:
                 if path not in below
             ]
             sources = [source for path, sources in found for source in _without_results(path, sources, out)]
+            self._tell_of_copies(sources)
             return sources if self.part is None else self._of_part(sources, self.part)
         if not self.named:
             raise UsageError(
                 "nothing to predict on", where="INPUT", cure="give a file, a folder, or --modality t1c=FILE"
             )
         return [study_of_named(self.named, data, grey=GreyRule(grey))]
+
+    def _tell_of_copies(self, sources: Sequence[CaseSource]) -> None:
+        """Tell of examinations that are there twice, as DICOM and converted to NIfTI: both are predicted.
+
+        The images are read for it, only where both formats were found.
+        """
+        formats = [isinstance(source, VolumeSource) for source in sources if not isinstance(source, SliceStackSource)]
+        if self.tell is None or len(set(formats)) < 2:
+            return
+        for group in equal_cases(sources):
+            self.tell(
+                f"{' and '.join(group)} have equal images: they are one examination in two formats, predicted twice,"
+                " and its lesions count twice; give only one of the two"
+            )
 
     def _of_part(self, sources: list[CaseSource], part: PartOfSplit) -> list[CaseSource]:
         """Return the cases of a part of a split, told of what of it is not there.

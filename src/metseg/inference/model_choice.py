@@ -33,9 +33,9 @@ from metseg.inference.input_fit import trained_on_pictures
 from metseg.io.case_source import CaseSource
 from metseg.io.data_origin import is_simulated
 from metseg.io.images.channel_names import SINGLE_CHANNEL
-from metseg.io.images.images_2d import shows_one_image
 from metseg.io.images.slice_stack import SliceStackSource
 from metseg.model_terms import is_accepted
+from metseg.picture_channels import shows_one_image
 from metseg.preprocess.brain_mask_rules import brain_mask_options
 from metseg.preprocess.missing_sequences import grey_sequence
 from metseg.recipe import Recipe, parse_recipe

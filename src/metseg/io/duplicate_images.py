@@ -74,12 +74,25 @@ def equal_patients(
         sources: the data set; an image that cannot be read is skipped; training reports it.
         cache, quiet: as in `mark_duplicates`.
     """
-    found = _digests(sources, cache, quiet=quiet)
-    patients: dict[str, set[str]] = defaultdict(set)
-    for source, digests in zip(sources, found, strict=True):
+    return _sharing(_digests(sources, cache, quiet=quiet), [source.patient for source in sources])
+
+
+def equal_cases(sources: Sequence[CaseSource]) -> list[tuple[str, ...]]:
+    """Return the groups of cases, by their ids, that share at least one image; else as `equal_patients`.
+
+    Args:
+        sources: the cases; all their images are read, without progress.
+    """
+    return _sharing(_digests(sources, None, quiet=True), [source.case_id for source in sources])
+
+
+def _sharing(found: Iterable[tuple[str, ...]], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """Return the groups of names that have a checksum in common."""
+    owners: dict[str, set[str]] = defaultdict(set)
+    for name, digests in zip(names, found, strict=True):
         for digest in digests:
-            patients[digest].add(source.patient)
-    return _joined(group for group in patients.values() if len(group) > 1)
+            owners[digest].add(name)
+    return _joined(group for group in owners.values() if len(group) > 1)
 
 
 def _joined(groups: Iterable[set[str]]) -> list[tuple[str, ...]]:

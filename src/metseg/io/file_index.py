@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from metseg.errors import InputError
 from metseg.io.volumes.nifti_file import NIFTI_ENDINGS
+from metseg.message_text import pluralize
 
 #: File extensions that are listed in a folder. The real format is determined from the content when a file is read.
 PICTURE_ENDINGS = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".bmp")
@@ -81,7 +82,7 @@ def scan(root: Path, masks: Path | None = None) -> Tree:
             code="input.not_a_folder",
         )
     if not root.is_dir():
-        raise InputError("no such folder", where=root, cure="give the folder of the pictures", code="input.missing")
+        raise InputError("no such folder", where=root, cure="give the folder of the images", code="input.missing")
     found: dict[str, list[PurePosixPath]] = {"pictures": [], "volumes": [], "rest": []}
     for path in sorted(_walk(root, masks)):
         found[_kind(path.name)].append(path)
@@ -94,6 +95,24 @@ def scan(root: Path, masks: Path | None = None) -> Tree:
         mask_tree,
         volumes=tuple(found["volumes"]),
         rest=tuple(found["rest"]),
+    )
+
+
+def require_pictures(tree: Tree) -> None:
+    """Raise where a folder in which no study was found has no pictures either.
+
+    Raises:
+        InputError: ``input.layout``.
+    """
+    if tree.pictures:
+        return
+    raise InputError(
+        "the folder holds no images",
+        where=tree.root,
+        expected=f"NIfTI files (.nii, .nii.gz), DICOM, or pictures ({', '.join(PICTURE_ENDINGS)})",
+        got=", ".join(pluralize(count, f"{ending} file") for ending, count in tree.others.items()) or "an empty folder",
+        cure="give the folder of the images, or convert them to NIfTI",
+        code="input.layout",
     )
 
 

@@ -12,7 +12,7 @@ from metseg.errors import InputError, UsageError
 from metseg.io.case_discovery import DataOptions, FoundCases, data_part, unlabelled_notes
 from metseg.io.case_source import CaseSource
 from metseg.io.declared_sequences import declared_against_names, with_reasons
-from metseg.io.file_index import PICTURE_ENDINGS, Pair, Tree, scan
+from metseg.io.file_index import PICTURE_ENDINGS, Pair, Tree, require_pictures, scan
 from metseg.io.images.channel_names import SINGLE_CHANNEL, GreyRule
 from metseg.io.images.file_signatures import HEAD_BYTES, looks_like_picture
 from metseg.io.images.slice_grouping import (
@@ -438,6 +438,7 @@ def _channels_from_table(path: Path) -> dict[str, ImageFile]:
 
 
 def _pictures(tree: Tree, data: DataPart, rules: InputRules, tell: Callable[[str], None]) -> list[SliceStackSource]:
+    require_pictures(tree)
     known = slice_layouts()
     layout = known[choose_layout(tree, data.layout, among=known)]
     pairing = layout.pair(tree, data)

@@ -344,7 +344,9 @@ def _drawn(strata: Mapping[str, str], part: SplitPart, *, what: str) -> Split:
             f"too few {what} for this split",
             expected=f"at least {n_test + n_validation + max(1, part.folds)}",
             got=len(ordered),
-            cure="reduce the number of parts or folds",
+            cure=f"add {what}, or use fewer folds"
+            if part.folds
+            else f"add {what}, or leave a part out (metseg split --test 0; in a recipe: split.test = 0)",
             code="input.too_few",
         )
     return Split(

@@ -35,6 +35,7 @@ from metseg.bundle_folder import (
     is_bundle,
     list_bundles,
     model_name,
+    read_card,
     read_text,
     verify_bundle,
     weights_files,
@@ -156,7 +157,7 @@ def load_bundle(path_or_name: str | Path) -> Bundle:
         recipe=recipe,
         networks=networks,
         metrics=_read_json(folder / METRICS),
-        card=read_text(folder / CARD),
+        card=read_card(folder, recipe.name),
         split=_read_json(folder / SPLIT) if (folder / SPLIT).exists() else None,
         reference=_read_json(folder / REFERENCE) if (folder / REFERENCE).exists() else None,
     )

@@ -37,7 +37,7 @@ def install_bundle(path: Path, *, name: str | None = None, overwrite: bool = Fal
             code="usage.bundle_name",
         )
     cure = "choose another name with --name, or replace it with --overwrite"
-    require_free_name(chosen, overwrite=overwrite, cure=cure)
+    require_free_name(chosen, overwrite=overwrite, cure=cure, other_name="choose another name with --name")
     target = user_bundles() / chosen
     with atomic_folder(target) as temporary:
         shutil.copytree(bundle.folder, temporary, dirs_exist_ok=True)
@@ -46,7 +46,7 @@ def install_bundle(path: Path, *, name: str | None = None, overwrite: bool = Fal
     return target
 
 
-def require_free_name(name: str, *, overwrite: bool, cure: str) -> None:
+def require_free_name(name: str, *, overwrite: bool, cure: str, other_name: str | None = None) -> None:
     """Raise unless a bundle can be installed under a name.
 
     Args:
@@ -54,6 +54,7 @@ def require_free_name(name: str, *, overwrite: bool, cure: str) -> None:
         overwrite: accept a bundle of this name in the user's folder, which will be replaced. One of another place is
             never replaced: it would still be found first.
         cure: of the error for a bundle in the user's folder.
+        other_name: how the caller can choose another name; None if it cannot.
     Raises:
         UsageError: ``usage.bundle_exists``.
     """
@@ -61,11 +62,11 @@ def require_free_name(name: str, *, overwrite: bool, cure: str) -> None:
     there = list_bundles().get(name, target)
     if not there.exists() or (overwrite and there == target):
         return
+    # Named with its command: neither `models add` nor `models fetch` has --model.
+    ready = f"use the one that is there (metseg predict --model {name}): outside {user_bundles()} none is replaced"
     raise UsageError(
         f"a bundle named '{name}' already exists",
         where=there,
-        cure=cure
-        if there == target
-        else f"use it with --model {name}: a bundle outside {user_bundles()} is not replaced",
+        cure=cure if there == target else "; ".join([*([other_name] if other_name else []), ready]),
         code="usage.bundle_exists",
     )

@@ -11,6 +11,7 @@ import matplotlib
 from cycler import cycler
 from matplotlib.figure import Figure
 
+from metseg.errors import UsageError
 from metseg.picture_style import LINE_COLOURS, hexadecimal
 
 #: Colours of successive lines.
@@ -79,10 +80,22 @@ def figure(*, width: float, height: float) -> Iterator[Figure]:
 
 
 def save(drawn: Figure, path: Path) -> None:
-    """Write a figure atomically; the suffix of the path sets the format."""
+    """Write a figure atomically; the suffix of the path sets the format.
+
+    Raises:
+        UsageError: ``usage.path``, no format for figures.
+    """
     from metseg.runtime.atomic_io import atomic_file
 
     kind = path.suffix.removeprefix(".")
+    if kind.lower() not in drawn.canvas.get_supported_filetypes():
+        raise UsageError(
+            "figures are not written in this format",
+            where=path,
+            got=path.suffix or "a name without an ending",
+            cure="give a name that ends in .png or .svg",
+            code="usage.path",
+        )
     with atomic_file(path) as temporary:
         drawn.savefig(temporary, format=kind, metadata={"Date": None} if kind == "svg" else None)
 

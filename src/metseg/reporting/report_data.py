@@ -111,5 +111,10 @@ class Contents:
         return tuple(self.scored[0].summary.regions)
 
     @property
+    def counts_lesions_in_slices(self) -> bool:
+        """Return whether the numbers of lesions are those of slice stacks; see `LESIONS_IN_SLICES`."""
+        return any(one.counts_lesions_in_slices for one in self.scored[0].summary.regions.values())
+
+    @property
     def is_comparison(self) -> bool:
         return len(self.scored) > 1

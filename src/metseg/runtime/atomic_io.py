@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from metseg.errors import MetsegError, ResourceError
+from metseg.errors import MetsegError, ResourceError, UsageError
 
 #: Suffix of a folder that is set aside while another one replaces it.
 ASIDE = ".old"
@@ -119,6 +119,25 @@ def disk_full_is_an_error(path: Path) -> Iterator[None]:
             cure="free some space or choose another folder, then repeat; resume a training with --resume",
             code="resources.disk",
         ) from error
+
+
+def require_writable_folder(folder: Path) -> None:
+    """Raise if a folder cannot be written, or cannot be created; nothing is created. For work that takes minutes.
+
+    Raises:
+        UsageError: ``usage.folder``.
+    """
+    place = folder.absolute()
+    there = next(one for one in (place, *place.parents) if one.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return
+    raise UsageError(
+        "the output folder cannot be written",
+        where=folder,
+        got=f"no permission in {there}" if there.is_dir() else f"a file, {there}",
+        cure="choose another one with --out",
+        code="usage.folder",
+    )
 
 
 def _chain(error: BaseException | None) -> Iterator[Any]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from metseg.bundle_folder import CARD, fingerprint_of, list_bundles, read_text, weights_files
+from metseg.bundle_folder import fingerprint_of, list_bundles, read_card, weights_files
 from metseg.errors import MetsegError, UsageError
 from metseg.inference.fitness import trained_on_text, training_patients
 from metseg.inference.model_choice import (
@@ -159,7 +159,7 @@ def _described(candidate: Candidate, folder: Path, defaults: Mapping[str, str | 
         non_commercial=is_non_commercial(terms),
         terms=readable_statement(terms),
         accepted=candidate.accepted,
-        card=_card(folder, data.licence),
+        card=_card(folder, recipe.name, data.licence),
         metrics=metrics,
         predictions=_predictions(recipe, folder),
         gates=_gates(recipe),
@@ -167,7 +167,7 @@ def _described(candidate: Candidate, folder: Path, defaults: Mapping[str, str | 
     )
 
 
-def _card(folder: Path, licence: str) -> str:
+def _card(folder: Path, recipe_name: str, licence: str) -> str:
     """Return the card of a bundle, with the statement on its data as readers see it elsewhere."""
-    card = read_text(folder / CARD)
+    card = read_card(folder, recipe_name)
     return card.replace(licence, readable_statement(licence)) if licence else card

@@ -5,16 +5,16 @@ This module reads file names, to propose kinds and sequences, and headers of pic
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Final
 
-from PIL import Image, ImageChops
-
 from metseg.client.service_api import Part
+from metseg.client.upload_files import is_clutter, is_no_image
+from metseg.picture_channels import shows_one_image
 from metseg.schemas import BRAIN_MASK, SEQUENCES, Kind, Model
 from metseg.sequence_titles import sequence_title
 from metseg.ui.display_text import KINDS, plain
@@ -35,14 +35,6 @@ ENDINGS: Final[Mapping[str, Kind]] = {
     ".dcm": Kind.DICOM,
     ".ima": Kind.DICOM,
 }
-
-_CLUTTER: Final = ("thumbs.db", "desktop.ini")
-
-#: Modes of Pillow for pictures of one channel.
-_GREY_MODES: Final = frozenset({"1", "L", "LA", "I", "I;16", "I;16B", "F"})
-
-#: Largest picture that is decoded to compare its channels.
-_MOST_PIXELS: Final = 4096**2
 
 #: In place of a sequence: the user does not want a file to be used.
 NOT_USED: Final = "not used"
@@ -98,18 +90,8 @@ def last_part(name: str) -> str:
     return name.replace("\\", "/").rpartition("/")[2]
 
 
-def is_clutter(name: str) -> bool:
-    """Return whether a file is a hidden or system file that is not meant for upload.
-
-    >>> is_clutter("study/.DS_Store"), is_clutter("Thumbs.db"), is_clutter("study/IM1")
-    (True, True, False)
-    """
-    last = last_part(name).lower()
-    return last.startswith(".") or last in _CLUTTER
-
-
 def choose(files: Sequence[tuple[str, bytes]], read_names: ReadNames) -> tuple[ChosenFile, ...]:
-    """Return the files with the kinds and sequences that their names indicate.
+    """Return the images with the kinds and sequences that their names indicate, without texts, tables and clutter.
 
     Args:
         files: names and contents, in order.
@@ -118,7 +100,7 @@ def choose(files: Sequence[tuple[str, bytes]], read_names: ReadNames) -> tuple[C
     found = [
         ChosenFile(name, content, ENDINGS.get(ending_of(name), Kind.DICOM))
         for name, content in files
-        if not is_clutter(name)
+        if not is_clutter(PurePosixPath(last_part(name))) and not is_no_image(name)
     ]
     volumes = [file.name for file in found if file.kind == Kind.NIFTI]
     stems = [last_part(name)[: -len(ending_of(name))] for name in volumes]
@@ -215,24 +197,7 @@ def _titles(model: Model) -> list[str]:
 
 def show_one_sequence(files: Sequence[ChosenFile]) -> bool:
     """Return whether pictures are grey, and hence show one sequence; judged by the first of them."""
-    return bool(files) and study_kind(files) == Kind.PICTURE and is_grey(files[0].content) is True
-
-
-def is_grey(content: bytes) -> bool | None:
-    """Return whether a picture has one channel, or equal ones; a very large picture is judged by its header.
-
-    None: it cannot be read, and the service says what is wrong with it.
-    """
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            if getattr(picture, "n_frames", 1) > 1:
-                return False
-            if picture.mode in _GREY_MODES or picture.width * picture.height > _MOST_PIXELS:
-                return picture.mode in _GREY_MODES
-            red, green, blue = picture.convert("RGB").split()
-            return all(ImageChops.difference(red, other).getbbox() is None for other in (green, blue))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+    return bool(files) and study_kind(files) == Kind.PICTURE and shows_one_image(files[0].content) is True
 
 
 def _sequence_complaints(files: Sequence[ChosenFile], model: Model | None) -> list[str]:

@@ -222,6 +222,13 @@ def test_scores_on_simulated_patients_are_called_so() -> None:
     assert performance_table(replace(model, is_simulated=False)).caption == "Scores on patients with a known truth"
 
 
+def test_lesions_of_slices_are_said_to_be_counted_in_each_slice() -> None:
+    scored = Performance("test", "lesion", 13, 0.81, found=1, missed=139, false=2)
+    note = "Lesions are counted in each slice: a lesion that five slices show counts as five."
+    assert note not in performance_table(Model("volumes", performance=(scored,))).notes
+    assert note in performance_table(Model("slices", performance=(replace(scored, in_slices=True),))).notes
+
+
 def test_the_limits_of_a_model_of_simulated_patients_leave_out_its_licence(volume_document: Make) -> None:
     told = "105 simulated patients (metseg simulate); these weights are Apache-2.0"
     report = replace(report_of(volume_document()), model=Model("simulated", trained_on=told, is_simulated=True))

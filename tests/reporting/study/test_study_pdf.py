@@ -120,6 +120,17 @@ def test_forty_lesions_fill_the_table_and_not_the_pages(volume_document: Make) -
     assert "1180.00 mL" in whole
 
 
+@pytest.mark.parametrize("count", range(4, 40, 3))
+def test_the_signature_is_never_alone_on_a_page(volume_document: Make, count: int) -> None:
+    """The section before it is on the same page, from its first line on, wherever the pages break."""
+    first = volume_document()["lesions"][0]
+    lesions = [{**first, "id": number} for number in range(1, count + 1)]
+    last = texts_of(study_pdf(report_of(volume_document(lesions=lesions))))[-1]
+    assert " Limits " in last
+    assert " Review " in last
+    assert " Signature " in last
+
+
 def test_no_lesion(volume_document: Make, study: Any) -> None:
     pixels = Pixels(volume=VolumePixels(study.labels * 0, study.affine, study.image, "t1c"))
     whole = " ".join(texts_of(study_pdf(report_of(volume_document(lesions=[]), pixels, key_images=6))))

@@ -17,7 +17,6 @@ from metseg.io.file_index import Pair, slice_number
 from metseg.io.images.slice_grouping import units_of_pairs
 from metseg.io.layouts.dataset_json import labels_of_mask
 from metseg.io.layouts.examination_names import examination_of
-from metseg.io.mask_names import CASE_ENDINGS
 from metseg.io.patient_table import table_owners
 from metseg.io.patients import PatientOf, patient_finder
 from metseg.io.splits import PartOfSplit
@@ -314,7 +313,7 @@ def _settle(sides: _Sides, missing: Missing, *, unlabelled: Collection[str]) -> 
             "no prediction matches a truth by name",
             expected=examples_text(alone),
             got=examples_text(extra),
-            cure=f"name predictions and truth after their cases; {', '.join(sorted(CASE_ENDINGS))} are ignored",
+            cure="name predictions and truth after their cases; endings such as -seg, _mask and -pred are ignored",
             code="input.no_cases",
         )
     if (alone or extra) and missing == "error":

@@ -117,7 +117,7 @@ def find_masks(
         InputError: no files, no mask, two masks of one case, or volumes and pictures that both look like masks.
     """
     if not root.exists():
-        raise InputError("no such file or folder", where=root, code="input.missing")
+        raise InputError("no such file or folder", where=root, cure="check the path", code="input.missing")
     if root.is_file():
         return _one_file(root)
     tree = _tree(root, without)

@@ -59,6 +59,15 @@ class RegionSummary:
     volume: Volumes | None = None
     confidence: Calibration | None = None
 
+    @property
+    def counts_lesions_in_slices(self) -> bool:
+        """Return whether a lesion is counted once in each slice that shows it, as in all slice stacks."""
+        return bool(self.slice_metrics)
+
+
+#: What a number of lesions of slice stacks means: the distance of the slices is not known, so lesions are not joined.
+LESIONS_IN_SLICES = "lesions are counted in each slice: a lesion that five slices show counts as five"
+
 
 @dataclass(frozen=True)
 class Summary:

@@ -66,6 +66,8 @@ def _read_head(path: Path) -> Volume:
     """Return the image of a NIfTI file, or the one of a DICOM study that shows the brain best."""
     if path.is_file():
         return read_volume(path)[0]
+    if not path.exists():
+        raise InputError("no such file or folder", where=path, cure="check the path", code="input.missing")
     from metseg.io.layouts.dicom_study import studies_asked_for  # pydicom only where there is DICOM
 
     studies = studies_asked_for(path, DataPart())

@@ -6,7 +6,6 @@ bilevel and alpha; sixteen-bit colour, which Pillow would cut to eight, goes thr
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from metseg.io.images.file_signatures import (
     too_many_pages,
 )
 from metseg.message_text import pluralize
+from metseg.picture_channels import DAMAGE, is_lossy
 from metseg.volume import Array
 
 Kind = Literal["grey", "colour", "palette"]
@@ -50,15 +50,10 @@ MODES: Mapping[str, tuple[Kind, bool]] = {
     "RGBA": ("colour", True),
 }
 
-#: What Pillow, libtiff and the PNG reader raise on damaged files.
-DAMAGE = (OSError, SyntaxError, ValueError, EOFError, IndexError, KeyError, TypeError, struct.error)
-
 TIFF_BITS_PER_SAMPLE, TIFF_PHOTOMETRIC = 258, 262
 WHITE_IS_ZERO = 0
 PNG_BIT_DEPTH_BYTE = 24
 
-#: Image data of a lossy WebP; a lossless one is "VP8L", and an extended file names either after its header chunks.
-LOSSY_WEBP_CHUNK = b"VP8 "
 HEAD_BYTES = 4096
 
 EXIF_ORIENTATION = 0x0112
@@ -114,7 +109,7 @@ def decode(path: Path, *, page: int | None = None) -> Decoded:
         _check_pages(path, image, page)
         kind, has_alpha = _check_mode(path, image)
         bits = _bits_per_sample(image, format_name, head)
-        lossy = format_name == "JPEG" or (format_name == "WEBP" and LOSSY_WEBP_CHUNK in head)
+        lossy = is_lossy(format_name, head)
         with _damage_named(path):
             if bits == 16 and (kind == "colour" or has_alpha):
                 samples, kind = _decode_deep_colour(path, page or 0), "colour"

@@ -10,25 +10,19 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
-from metseg.errors import InputError, MetsegError
+from metseg.errors import InputError
 from metseg.io.finite_values import replace_not_finite
 from metseg.io.images.file_signatures import MAX_PAGES, too_many_pages
 from metseg.io.images.image_decoding import Decoded, decode, page_count
 from metseg.labels import LabelScheme, check_labels
+from metseg.picture_channels import LOSSY_GREY
 from metseg.volume import Array
-
-#: Pixels of a picture, at most, that is decoded only to compare its channels.
-_MOST_COMPARED = 2**24
 
 #: A mask stored lossily is lesion where it is brighter than this.
 LOSSY_MASK_THRESHOLD = 127
 
 UINT8_MAX, UINT16_MAX = 255, 65535
-
-#: Lossy formats may change the channels of a grey picture by so much; it is grey all the same.
-LOSSY_GREY = 4
 
 #: Note on an image or mask that was not stored upright.
 TURNED = "the picture was turned upright, as the orientation in its EXIF data says"
@@ -142,17 +136,6 @@ def luminance(pixels: Array) -> Array:
 def channels_equal(pixels: Array) -> bool:
     """Return whether all channels of (rows, cols, channels) hold the same values."""
     return all(np.array_equal(pixels[..., 0], pixels[..., channel]) for channel in range(1, pixels.shape[-1]))
-
-
-def shows_one_image(path: Path) -> bool | None:
-    """Return whether a picture is grey, or coloured with equal channels; None: very large, or it cannot be read."""
-    try:
-        with Image.open(path) as picture:
-            if picture.width * picture.height > _MOST_COMPARED:
-                return None
-        return channels_equal(read_picture(path, page=0).pixels)
-    except (MetsegError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
 
 
 def _loses_colours(decoded: Decoded) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -117,21 +117,43 @@ def _brain_masks(tree: Tree) -> list[Path]:
 
 
 def _twice(volumes: Sequence[CaseSource], dicom: Sequence[CaseSource], root: Path) -> tuple[str, ...]:
-    """Return a note on studies that may be there twice, as DICOM and converted: their patients cannot be compared."""
+    """Return a note on studies that may be there twice, as DICOM and converted: their patients cannot be compared.
+
+    Pixels are not read here; see `metseg.io.duplicate_images`.
+    """
     of_files, of_dicom = pluralize(len(volumes), "study", "studies"), pluralize(len(dicom), "study", "studies")
     return (
         f"{of_files} of NIfTI files ({_cases_at(volumes, root)}) and {of_dicom} of DICOM ({_cases_at(dicom, root)}) are"
-        " read as different patients; if they are the same examinations, keep one of the two",
+        f" read as different patients; {_probable(volumes, dicom)}"
+        "if they are the same examinations, keep one of the two",
     )
+
+
+def _probable(volumes: Sequence[CaseSource], dicom: Sequence[CaseSource]) -> str:
+    """Return a clause on studies that lie in one folder, or one below the other; empty if there are none."""
+    pairs = [
+        (one, other)
+        for one in volumes
+        for other in dicom
+        if _folder(one).is_relative_to(_folder(other)) or _folder(other).is_relative_to(_folder(one))
+    ]
+    # A file above several studies, or beside several files, belongs to none of them in particular.
+    times = Counter(source.case_id for pair in pairs for source in pair)
+    alone = [(one, other) for one, other in pairs if times[one.case_id] == times[other.case_id] == 1]
+    if not alone:
+        return ""
+    named = examples_text([f"{one.case_id} and {other.case_id}" for one, other in alone])
+    return f"{named} probably are one examination, because one lies in the folder of the other; "
+
+
+def _folder(source: CaseSource) -> Path:
+    """Return the folder that holds all files of a study."""
+    return Path(os.path.commonpath([file.parent for file in source.files]))
 
 
 def _cases_at(sources: Sequence[CaseSource], root: Path) -> str:
     """Return the first few cases and the folders that hold their files."""
-    places = (Path(os.path.commonpath([file.parent for file in source.files])) for source in sources)
-    named = [
-        f"{source.case_id} in {_folder_name(place, root)}"
-        for source, place in zip(sources[:_NAMED], places, strict=False)
-    ]
+    named = [f"{source.case_id} in {_folder_name(_folder(source), root)}" for source in sources[:_NAMED]]
     more = [f"and {len(sources) - _NAMED} more"] if len(sources) > _NAMED else []
     return ", ".join([*named, *more])
 

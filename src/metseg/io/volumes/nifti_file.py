@@ -184,11 +184,13 @@ def _header(start: bytes, stream: BinaryIO, path: Path) -> Any:
     block = start if kind is None else start + stream.read(kind.sizeof_hdr - len(start))
     if kind is None or len(block) < kind.sizeof_hdr:
         found = "something else" if kind is None else f"{len(block)} bytes, less than a header"
+        is_named_so = path.name.lower().endswith(NIFTI_ENDINGS)
         raise InputError(
-            "not a NIfTI file",
+            "not a NIfTI file" if is_named_so else "not an image that metseg reads",
             where=path,
+            expected=None if is_named_so else "NIfTI (.nii, .nii.gz), DICOM, PNG, TIFF, JPEG, WebP or BMP",
             got=found if start else "an empty file",
-            cure="give .nii or .nii.gz",
+            cure="copy or export the file again" if is_named_so else "convert the image to .nii.gz or PNG",
             code="input.format",
         )
     header: Any = kind.from_fileobj(io.BytesIO(block), endianness=byte_order, check=False)

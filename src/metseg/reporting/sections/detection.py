@@ -8,6 +8,7 @@ from pathlib import Path
 
 from metseg.evaluation.lesions.detection import Detection, SizeClass
 from metseg.evaluation.lesions.lesion_scores import DIAMETER_BINS, DIAMETER_EDGES_MM
+from metseg.evaluation.statistics.summary import LESIONS_IN_SLICES
 from metseg.plot.sensitivity_by_size import SizeSensitivity, draw_sensitivity_by_size
 from metseg.reporting.blocks import Block, Figure, Paragraph, Section, Table
 from metseg.reporting.formatting import BOOTSTRAP, OVER_PATIENTS, bounds_of, interval_text
@@ -42,11 +43,13 @@ def detection(contents: Contents, figures: Path) -> Section:
     found = {region: models for region, models in found.items() if models}
     if not found:
         return Section("detection", title, (Paragraph("These scores contain no results for single lesions."),))
-    blocks: list[Block] = [_overall(found), *_sizes(found, figures / "sensitivity_by_size.svg")]
+    counted = f"; {LESIONS_IN_SLICES}" if contents.counts_lesions_in_slices else ""
+    caption = f"All lesions of all patients ({OVER_PATIENTS}){counted}"
+    blocks: list[Block] = [_overall(found, caption), *_sizes(found, figures / "sensitivity_by_size.svg")]
     return Section("detection", title, tuple(blocks))
 
 
-def _overall(found: Detections) -> Table:
+def _overall(found: Detections, caption: str) -> Table:
     titles = (
         "region",
         "predictions",
@@ -69,7 +72,7 @@ def _overall(found: Detections) -> Table:
         for region, models in found.items()
         for name, one in models.items()
     )
-    return Table(titles, rows, words=2, caption=f"All lesions of all patients ({OVER_PATIENTS})")
+    return Table(titles, rows, words=2, caption=caption)
 
 
 def _sizes(found: Detections, path: Path) -> list[Block]:

@@ -7,9 +7,11 @@ from pathlib import Path
 from metseg.evaluation import METRICS
 from metseg.evaluation.metrics.metric_table import metrics_shown
 from metseg.evaluation.statistics.groups import Groups
+from metseg.evaluation.statistics.summary import LESIONS_IN_SLICES
 from metseg.reporting.blocks import Paragraph, Section, Table
 from metseg.reporting.formatting import INTERVAL, metric_text, titled
 from metseg.reporting.report_data import Contents
+from metseg.reporting.study.number_format import sentence
 
 EXPLAINED = (
     "Mean over the patients of each group. Groups were not tested against each other: among several groups some "
@@ -24,7 +26,8 @@ def groups(contents: Contents, _figures: Path) -> Section | None:
     if known is None:
         return None
     tables = [_table(known, region) for region in contents.regions]
-    return Section("groups", f"Results by {known.column}", (Paragraph(EXPLAINED), *tables))
+    explained = f"{EXPLAINED} {sentence(LESIONS_IN_SLICES)}" if contents.counts_lesions_in_slices else EXPLAINED
+    return Section("groups", f"Results by {known.column}", (Paragraph(explained), *tables))
 
 
 def _table(known: Groups, region: str) -> Table:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from metseg.evaluation import METRICS, SLICE_METRICS, CaseScores, RegionSummary, Summary
 from metseg.evaluation.metrics.averages import class_averages
-from metseg.evaluation.statistics.summary import LESION_COUNTS
+from metseg.evaluation.statistics.summary import LESION_COUNTS, LESIONS_IN_SLICES
 from metseg.reporting.blocks import NOTHING, Block, Paragraph, Section, Table
 from metseg.reporting.formatting import INTERVAL, figure_text, interval_text, metric_text, titled
 from metseg.reporting.report_data import Contents
@@ -60,7 +60,8 @@ def summary_table(columns: Mapping[str, RegionSummary], *, caption: str) -> Tabl
     rows.append(("Lesions found", *(_found(one.lesions) for one in summaries)))
     rows.append(("False lesions", *(str(one.lesions["n_fp"]) for one in summaries)))
     rows += [(title, *(str(one.empty[kind]) for one in summaries)) for kind, title in EMPTY.items()]
-    return Table(("figure", *columns), tuple(rows), caption=caption)
+    in_slices = any(one.counts_lesions_in_slices for one in summaries)
+    return Table(("figure", *columns), tuple(rows), caption=f"{caption}; {LESIONS_IN_SLICES}" if in_slices else caption)
 
 
 def _found(lesions: Mapping[str, int]) -> str:

@@ -136,6 +136,7 @@ def _of_region(part: Literal["test", "validation"], name: str, region: Any, unit
         missed=_count(lesions.get("missed")),
         false=_count(lesions.get("false")),
         unit=unit,
+        in_slices=bool(_object(region, "slice_metrics")),
     )
 
 

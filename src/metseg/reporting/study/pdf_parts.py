@@ -45,17 +45,38 @@ def section_parts(section: Section, width: float) -> list[Flowable]:
         section: of the report.
         width: of the text, in points.
     """
-    from reportlab.platypus import CondPageBreak, KeepTogether, Spacer
+    from reportlab.platypus import CondPageBreak, Spacer
+
+    # A table over several pages cannot be kept with its heading; it starts on a new page if there is room for few rows.
+    return [CondPageBreak(LEAST_ROOM), *_kept_parts(section, width), Spacer(1, SECTION_GAP)]
+
+
+def closing_parts(last: Section, signature: Section, width: float) -> list[Flowable]:
+    """Return the last section and the signature, on one page where they fit one.
+
+    Otherwise a few lines of the section could stand on a last page that is empty but for the signature.
+
+    Args:
+        last: the section before the signature.
+        signature: the section with blanks.
+        width: of the text, in points.
+    """
+    from reportlab.platypus import KeepTogether, Spacer
+
+    parts = [*_kept_parts(last, width), Spacer(1, SECTION_GAP), *_kept_parts(signature, width)]
+    return [KeepTogether(parts)]
+
+
+def _kept_parts(section: Section, width: float) -> list[Flowable]:
+    """Return the heading and the parts of a section, those together that stay on one page."""
+    from reportlab.platypus import KeepTogether
 
     first, *others = _groups(section, width) or [[]]
     if section.blanks:  # keep the signature with the signed text
         kept = [[_heading(section.title, width), *first, *(part for group in others for part in group)]]
     else:
         kept = [[_heading(section.title, width), *first], *others]
-    # A table over several pages cannot be kept with its heading; it starts on a new page if there is room for few rows.
-    parts: list[Flowable] = [CondPageBreak(LEAST_ROOM)]
-    parts += [group[0] if len(group) == 1 else KeepTogether(group) for group in kept]
-    return [*parts, Spacer(1, SECTION_GAP)]
+    return [group[0] if len(group) == 1 else KeepTogether(group) for group in kept]
 
 
 def _groups(section: Section, width: float) -> list[list[Flowable]]:

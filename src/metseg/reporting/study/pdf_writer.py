@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from metseg.reporting.study.page_parts import Page
-from metseg.reporting.study.pdf_parts import Flowable, paragraph, section_parts
+from metseg.reporting.study.pdf_parts import Flowable, closing_parts, paragraph, section_parts
 from metseg.reporting.study.pdf_style import CAUTION, MUTED, RULE, fonts, printable, shortened
 from metseg.reporting.study.study_report import StudyReport
 from metseg.reporting.study.study_text import study_page
@@ -90,9 +90,10 @@ def _build(page: Page, made_on: date, paper: Paper, *, pages: int) -> tuple[byte
 
 def _story(page: Page, width: float) -> list[Flowable]:
     parts = [paragraph(page.title, "title"), paragraph(page.subject, "subject")]
-    for section in page.sections:
+    *sections, last, signature = page.sections  # every report ends with the signature
+    for section in sections:
         parts += section_parts(section, width)
-    return parts
+    return [*parts, *closing_parts(last, signature, width)]
 
 
 def _outline(document: Any) -> Callable[[Flowable], None]:

@@ -84,6 +84,7 @@ class Performance:
         low, high: 95 % bootstrap interval of the mean; None with a single patient.
         found, missed, false: numbers of lesions; None if not counted.
         unit: what was counted, ``patients`` or ``pictures``.
+        in_slices: whether a lesion was counted once in each slice that shows it.
     """
 
     part: Literal["test", "validation"]
@@ -96,6 +97,7 @@ class Performance:
     missed: int | None = None
     false: int | None = None
     unit: str = "patients"
+    in_slices: bool = False
 
 
 @dataclass(frozen=True)

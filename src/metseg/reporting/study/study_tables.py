@@ -6,12 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from metseg.class_styles import SHORT_TITLES
+from metseg.evaluation.statistics.summary import LESIONS_IN_SLICES
 from metseg.headline import SPECK_ML
 from metseg.inference.lesion_sides import MIDLINE_MM
 from metseg.lesion import Lesion
 from metseg.message_text import pluralize
 from metseg.reporting.study.lesion_location import coordinates
-from metseg.reporting.study.number_format import chance, millilitres, millimetres, picture_number, score, share
+from metseg.reporting.study.number_format import (
+    chance,
+    millilitres,
+    millimetres,
+    picture_number,
+    score,
+    sentence,
+    share,
+)
 from metseg.reporting.study.page_parts import Column, Table
 from metseg.reporting.study.study_report import Model, StudyReport
 
@@ -242,5 +251,6 @@ def performance_table(model: Model) -> Table:
         notes=(
             whose[first.part],
             f"Dice coefficient: 1 for full agreement of outline and truth, 0 for no overlap; mean over {first.unit}.",
+            *((sentence(LESIONS_IN_SLICES),) if first.in_slices else ()),
         ),
     )

@@ -119,9 +119,10 @@ class FollowUps:
         Raises:
             Refused: ``request.unknown``.
         """
-        found = self.rows.page(who, limit=limit + 1, after=after)
-        shown = tuple(FollowUpSummary(**_summary(record)) for record in found[:limit])
-        return FollowUpList(follow_ups=shown, next=shown[-1].id if len(found) > limit else None)
+        page = self.rows.page(who, limit=limit, after=after)
+        return FollowUpList(
+            follow_ups=tuple(FollowUpSummary(**_summary(record)) for record in page.records), next=page.next
+        )
 
     def file(self, who: Principal, follow_up_id: str, name: str) -> tuple[Path, Artifact] | None:
         """Return a file of a follow-up and its entry; None if it has no file of this name.

@@ -158,11 +158,10 @@ def list_studies(
     after: Annotated[str | None, Query(pattern="^[0-9a-f]{32}$", description="`next` of the previous page.")] = None,
 ) -> StudyList:
     """List the caller's studies that match all given conditions, newest first."""
-    found = service.studies.page(who, limit=limit + 1, after=after, search=search)
-    shown = found[:limit]
-    pictured = service.studies.with_artifact(shown, THUMBNAIL)
-    summaries = tuple(summary_of(record, has_thumbnail=record.id in pictured) for record in shown)
-    return StudyList(studies=summaries, next=shown[-1].id if len(found) > limit else None)
+    page = service.studies.page(who, limit=limit, after=after, search=search)
+    pictured = service.studies.with_artifact(page.records, THUMBNAIL)
+    summaries = tuple(summary_of(record, has_thumbnail=record.id in pictured) for record in page.records)
+    return StudyList(studies=summaries, next=page.next)
 
 
 @router.get(

@@ -23,6 +23,7 @@ from metseg.serve.storage.db_models import ExaminationRecord, FollowUpRecord
 from metseg.serve.storage.folders import Folders
 from metseg.serve.storage.follow_up_removal import drop_follow_up
 from metseg.serve.storage.job_repository import Clock, now
+from metseg.serve.storage.list_pages import ListPage, read_page
 from metseg.serve.storage.study_service import visible_study
 
 
@@ -104,20 +105,16 @@ class FollowUpRows:
         with self.database.read() as session:
             return _loaded(session, who, follow_up_id)
 
-    def page(self, who: Principal, *, limit: int, after: str | None) -> Sequence[FollowUpRecord]:
-        """Return the follow-ups of an owner, newest first.
+    def page(self, who: Principal, *, limit: int, after: str | None) -> ListPage[FollowUpRecord]:
+        """Return a page of the follow-ups of an owner, newest first.
 
         Raises:
             Refused: ``request.unknown``, `after` is not a follow-up of this owner.
         """
         query = sa.select(FollowUpRecord).where(FollowUpRecord.owner == who.owner).options(_PARTS)
         with self.database.read() as session:
-            if after is not None:
-                last = _loaded(session, who, after)
-                place = sa.tuple_(FollowUpRecord.created_at, FollowUpRecord.id)
-                query = query.where(place < (last.created_at, last.id))
-            query = query.order_by(FollowUpRecord.created_at.desc(), FollowUpRecord.id.desc()).limit(limit)
-            return list(session.scalars(query))
+            last = None if after is None else _loaded(session, who, after)
+            return read_page(session, query, FollowUpRecord, limit=limit, after=last)
 
     def delete(self, who: Principal, follow_up_id: str) -> None:
         """Remove a follow-up and its files.

@@ -26,6 +26,7 @@ from metseg.serve.storage.db_models import ArtifactRecord, InputRecord, StudyRec
 from metseg.serve.storage.folders import Folders
 from metseg.serve.storage.follow_up_removal import drop_follow_ups
 from metseg.serve.storage.job_repository import Clock, expiry, now
+from metseg.serve.storage.list_pages import ListPage, read_page
 
 OPEN = (State.QUEUED, State.RUNNING)
 
@@ -158,8 +159,8 @@ class Studies:
         with self.database.read() as session:
             return visible_study(session, who, study_id).version
 
-    def page(self, who: Principal, *, limit: int, after: str | None, search: Search) -> list[StudyRecord]:
-        """Return the studies of an owner that match a search, newest first.
+    def page(self, who: Principal, *, limit: int, after: str | None, search: Search) -> ListPage[StudyRecord]:
+        """Return a page of the studies of an owner that match a search, newest first.
 
         Raises:
             Refused: ``request.unknown``, `after` is not a study of this owner.
@@ -167,12 +168,8 @@ class Studies:
         query = sa.select(StudyRecord).where(StudyRecord.owner == who.owner, StudyRecord.deleted_at.is_(None))
         query = query.where(*_conditions(search))
         with self.database.read() as session:
-            if after is not None:
-                last = visible_study(session, who, after)
-                place = sa.tuple_(StudyRecord.created_at, StudyRecord.id)
-                query = query.where(place < (last.created_at, last.id))
-            query = query.order_by(StudyRecord.created_at.desc(), StudyRecord.id.desc()).limit(limit)
-            return list(session.scalars(query))
+            last = None if after is None else visible_study(session, who, after)
+            return read_page(session, query, StudyRecord, limit=limit, after=last)
 
     def with_artifact(self, studies: Sequence[StudyRecord], name: str) -> set[str]:
         """Return the ids of those studies that have an artifact of this name."""

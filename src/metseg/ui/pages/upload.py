@@ -10,7 +10,9 @@ from typing import Any, Final
 import streamlit as st
 
 from metseg.client.service_api import Part
+from metseg.client.upload_files import is_no_image
 from metseg.errors import MetsegError
+from metseg.picture_channels import shows_one_image
 from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, Kind, Model, ModelChoice, Options, Study
 from metseg.ui import error_display, page_settings, session_state
 from metseg.ui.api_client import Api
@@ -44,7 +46,7 @@ from metseg.ui.upload_selection import (
     ending_of,
     grey_misfit,
     images_of,
-    is_grey,
+    last_part,
     needs_sequence,
     parts_of,
     study_kind,
@@ -52,6 +54,9 @@ from metseg.ui.upload_selection import (
 )
 
 FILES, FOLDER = "Files", "A folder"
+
+#: Names of files listed that are not sent; the others are counted.
+_LISTED = 6
 
 
 @dataclass(frozen=True)
@@ -173,6 +178,10 @@ def _choose_files() -> tuple[ChosenFile, ...]:
     )
     files = choose([(file.name, file.getvalue()) for file in given or ()], page_settings.current().read_names)
     _show_files(files)
+    left_out = [plain(last_part(file.name)) for file in given or () if is_no_image(file.name)]
+    if left_out:
+        more = f" and {len(left_out) - _LISTED} more" if len(left_out) > _LISTED else ""
+        st.caption(f"Not sent, no images: {', '.join(left_out[:_LISTED])}{more}.")
     return files
 
 
@@ -235,7 +244,7 @@ def _recommended(api: Api, selection: Selection, masks: Sequence[ChosenFile]) ->
         selection.sequences,
         is_unnamed=selection.is_unnamed,
         has_brain_mask=has_mask,
-        is_grey=is_grey(selection.used[0].content) if selection.kind == Kind.PICTURE else None,
+        is_grey=shows_one_image(selection.used[0].content) if selection.kind == Kind.PICTURE else None,
     )
 
 
