@@ -18,6 +18,7 @@ from metseg.client.study_client import Client
 from metseg.errors import InputError
 from metseg.pacs import connect
 from metseg.pacs.pacs_errors import PacsError
+from metseg.pacs.received_objects import ReceivedObjects
 from metseg.pacs.receiver_state import JobState, ReceivedJob, ReceiverState
 from metseg.pacs.routing_rules import RoutingRules, read_rules
 from metseg.pacs.sending import read_outgoing
@@ -51,7 +52,7 @@ def state(tmp_path: Path) -> Iterator[ReceiverState]:
 
 @pytest.fixture
 def receiver(tmp_path: Path, state: ReceiverState, events: Events) -> Iterator[StudyReceiver]:
-    receiver = StudyReceiver("METSEG", 0, tmp_path / "in", state, allowed=("SCANNER",), audit=events)
+    receiver = StudyReceiver("METSEG", 0, ReceivedObjects(tmp_path / "in", state), allowed=("SCANNER",), audit=events)
     yield receiver
     receiver.close()
 
