@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import sqlite3
 import time
 from dataclasses import dataclass
 from enum import IntEnum
@@ -93,7 +94,7 @@ class ReceivedObjects:
             return ReceivedObject(_STATUS.get(code, StoreStatus.CANNOT_UNDERSTAND), reference, code)
         try:
             self._store(content, reference)
-        except (OSError, MetsegError) as error:
+        except (OSError, sqlite3.Error, MetsegError) as error:
             code = error.code if isinstance(error, MetsegError) else "resources.system"
             return ReceivedObject(StoreStatus.OUT_OF_RESOURCES, reference, code)
         return ReceivedObject(StoreStatus.STORED, reference)

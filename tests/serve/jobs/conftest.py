@@ -179,7 +179,7 @@ def long_files(tmp_path: Path) -> list[File]:
 def accept(home: Path) -> Iterator[Callable[..., str]]:
     """Return a function that has the service accept files as a study, as the API does, and gives its id."""
     from metseg.schemas import Options
-    from metseg.serve.http.multipart import ReceivedFile
+    from metseg.serve.http.upload_reader import ReceivedFile
     from metseg.serve.settings import load_settings
     from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL
     from metseg.serve.storage.database import open_database
