@@ -381,6 +381,7 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "request.no_dicom": "the study has no DICOM results",
     "request.pseudonym": "the DICOM results name a pseudonym, so the PACS cannot file them under the patient's study",
     "request.corrected": "the study was corrected, and the DICOM results are those of the model",
+    "request.different_patients": "the DICOM headers of the studies have different patient ids",
     "request.conflict": "the parent is not the latest version of the study (expected 2, got 1)",
     "usage.lesion": "the parent version has no such lesion, or an earlier edit removed it (expected 1, 2, got 3)",
     "usage.point": "the point is outside of the image (expected voxels from 0 to 181, 217, 181, got 12, 300, 4)",
