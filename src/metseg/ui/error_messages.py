@@ -114,7 +114,7 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     ),
     "request.different_patients": ErrorText(
         "The studies seem to be of different patients",
-        "Their DICOM headers have different patient ids. Compare studies of one patient; if the patient is the same "
+        "Their DICOM files have different patient ids. Compare studies of one patient; if the patient is the same "
         "nevertheless, confirm it on the page.",
     ),
     "request.conflict": ErrorText(

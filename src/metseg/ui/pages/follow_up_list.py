@@ -101,7 +101,7 @@ def _confirm_patient(in_order: Sequence[str]) -> bool:
     """Return whether the user confirms that studies with different patient ids are of one patient."""
     if sorted(st.session_state.get(_DIFFERENT, ())) != sorted(in_order) or not in_order:
         return False
-    st.warning("The studies seem to be of different patients: their DICOM headers have different patient ids.")
+    st.warning("The studies seem to be of different patients: their DICOM files have different patient ids.")
     return st.checkbox(
         "The patient is the same nevertheless",
         key=f"follow-patient-{'-'.join(sorted(in_order))}",
