@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
 
 from metseg.client.study_client import Client
@@ -136,6 +136,28 @@ def test_an_object_other_than_announced_is_refused(
     monkeypatch.setattr(association, "encode", lambda _dataset, *options: encode(other, *options))
     assert _store(receiver, announced) == 0xA900
     assert files_below(tmp_path / "in") == []
+
+
+def test_half_an_image_is_refused_and_the_whole_one_stored_later(
+    receiver: StudyReceiver, events: Events, scanner: SimpleNamespace, tmp_path: Path
+) -> None:
+    (dataset,) = scanner.slices(scanner.pixels(1))
+    whole = dataset.PixelData
+    dataset.PixelData = whole[: len(whole) // 2]
+    assert _store(receiver, dataset) == 0xC000
+    assert [facts["code"] for event, facts in events if event == "refused"] == ["input.truncated"]
+    assert files_below(tmp_path / "in") == []
+    dataset.PixelData = whole
+    assert _store(receiver, dataset) == 0
+    assert len(files_below(tmp_path / "in")) == 1
+
+
+def test_deflated_data_sets_are_not_accepted(receiver: StudyReceiver) -> None:
+    entity = AE("SCANNER")
+    entity.add_requested_context(MRImageStorage, [DeflatedExplicitVRLittleEndian])
+    association = entity.associate("127.0.0.1", receiver.port, ae_title="METSEG")
+    assert association.accepted_contexts == []
+    association.abort()
 
 
 def _store(receiver: StudyReceiver, dataset: Dataset) -> int:

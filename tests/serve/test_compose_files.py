@@ -55,7 +55,7 @@ def validator() -> Any:
 
 @pytest.fixture(scope="module")
 def together() -> dict[str, Any]:
-    return cast(dict[str, Any], merged(*map(read, FILES)))
+    return cast(dict[str, Any], merged(read(FILES[0]), read(FILES[1])))
 
 
 @pytest.fixture
