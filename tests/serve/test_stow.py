@@ -215,6 +215,11 @@ def test_bodies_that_are_refused(client: TestClient, folder: Path, slices: list[
     assert post(client, body, Accept="application/dicom+xml").status_code == 406
     assert client.get(STUDIES).status_code == 405
     assert not folder.exists()
+    for variant in (
+        f"multipart/related; type=application/dicom; boundary={BOUNDARY}",
+        f"Multipart/Related;boundary={BOUNDARY}",
+    ):
+        assert post(client, body, content_type=variant).status_code == 200
     accepted = post(client, b"\r\n" + body + b"an epilogue", Accept="application/json")
     assert (accepted.status_code, len(files_below(folder))) == (200, 1)
 

@@ -167,10 +167,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name}: {error.what}; expected {error.expected}") from None
         return pacs
 
-    @field_validator("home")
+    @field_validator("home", "receiver_folder")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        return None if folder is None else folder.expanduser().absolute()
 
     @field_validator("database_url")
     @classmethod
