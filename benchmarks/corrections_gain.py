@@ -5,7 +5,7 @@ stronger noise and drift. Their masks are corrected by the truth: uploaded to th
 them, and fetched by ``metseg corrections export``. The training continues on these (``metseg train --init``), and all
 networks are scored on other patients of this kind::
 
-    taskset -c 0 python benchmarks/corrections_gain.py WORK [--corrected 6] [--held-out 20]
+    taskset -c 0 python benchmarks/corrections_gain.py WORK [--corrected 10] [--held-out 30]
 
 The control continues for as many steps, with the same options, on the patients of the first training: what it gains is
 not due to the corrections. Finished steps are skipped, so that an interrupted run continues; about 10 minutes of one
@@ -89,10 +89,10 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path, help="folder for data, runs and results")
     parser.add_argument("--first", type=int, default=16, help="patients of the first training")
-    parser.add_argument("--corrected", type=int, default=6, help="patients with corrected masks")
-    parser.add_argument("--held-out", type=int, default=20, help="patients that score the networks")
+    parser.add_argument("--corrected", type=int, default=10, help="patients with corrected masks")
+    parser.add_argument("--held-out", type=int, default=30, help="patients that score the networks")
     parser.add_argument("--steps", type=int, default=320, help="of the first training")
-    parser.add_argument("--more-steps", type=int, default=120, help="of the continued trainings")
+    parser.add_argument("--more-steps", type=int, default=160, help="of the continued trainings")
     parser.add_argument("--more-rate", type=float, default=2e-3, help="their learning rate")
     parser.add_argument("--resolution-mm", type=float, default=2.0)
     return parser.parse_args()

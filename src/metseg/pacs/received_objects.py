@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import sqlite3
 import time
@@ -89,7 +88,7 @@ class ReceivedObjects:
             header = _read(content)
             reference = reference_of(header)
             _check(header, reference, study_uid)
-        except Exception as error:  # whatever the decoder raises, the sender gets an answer
+        except Exception as error:  # of the decoder too: the sender always gets an answer
             code = error.code if isinstance(error, MetsegError) else "input.dicom"
             return ReceivedObject(_STATUS.get(code, StoreStatus.CANNOT_UNDERSTAND), reference, code)
         try:
@@ -113,7 +112,7 @@ def _read(content: BinaryIO) -> Dataset:
     Raises:
         InputError: ``input.transfer_syntax``, ``input.truncated``.
     """
-    content.seek(0, io.SEEK_SET)
+    content.seek(0)
     meta = read_file_meta(content)
     if meta.syntax not in ACCEPTED_SYNTAXES:
         raise InputError("the transfer syntax is not known", code="input.transfer_syntax")
