@@ -8,8 +8,8 @@ networks are scored on other patients of this kind::
     taskset -c 0 python benchmarks/corrections_gain.py WORK [--corrected 10] [--held-out 30]
 
 The control continues for as many steps, with the same options, on the patients of the first training: what it gains is
-not due to the corrections. Finished steps are skipped, so that an interrupted run continues; about 10 minutes of one
-core. Whether all this runs is seen in two minutes with::
+not due to the corrections. Finished steps are skipped, so that an interrupted run continues; about 45 minutes on a core
+that other work shares. Whether all this runs is seen in two minutes with::
 
     --first 4 --corrected 3 --held-out 4 --steps 10 --more-steps 10 --resolution-mm 4
 """
