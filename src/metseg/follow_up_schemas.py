@@ -49,7 +49,11 @@ class NewExamination(Wire):
 
 
 class NewFollowUp(Wire):
-    """Finished studies of one patient in order of time. That the patient is the same is for the caller to know."""
+    """Finished studies of one patient in order of time.
+
+    Studies with different patient ids in their DICOM headers are refused. Of other studies, nothing says whether they
+    are of one patient: that is for the caller to know.
+    """
 
     examinations: tuple[NewExamination, ...] = Field(min_length=2, max_length=MAX_EXAMINATIONS)
     repeatability_mm: Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)] | None = Field(
@@ -58,6 +62,11 @@ class NewFollowUp(Wire):
         "measurement is that of the voxel grid alone.",
     )
     label: Label = ""
+    allow_different_ids: bool = Field(
+        default=False,
+        description="Compare the studies although their DICOM headers have different patient ids, as those of two "
+        "hospitals have.",
+    )
 
     @model_validator(mode="after")
     def _comparable(self) -> Self:

@@ -131,6 +131,8 @@ class Scope(StrEnum):
     METRICS = "metrics"
     #: Accept the terms of non-commercial models, and reach the PACS of the settings.
     OPERATE = "operate"
+    #: Send images to the receiver by STOW-RS.
+    STORE = "store"
 
 
 #: Names of the artifacts of a study. For pictures, those with ``{number}`` exist once per slice; for volumes, those

@@ -358,6 +358,13 @@ def test_test_cases_without_masks_are_left_out_of_training_and_predicted_on(buil
         find_inputs(found.tree.root)
 
 
+def test_the_folder_of_training_images_alone_is_predicted_on(build):
+    """The masks lie beside it."""
+    sources = find_inputs(build("nnunet") / "imagesTr")
+    assert {source.case_id for source in sources} == set(TREES["nnunet"].found)
+    assert all(tuple(source.images) == ("t2f", "t1c") for source in sources)
+
+
 def test_training_says_once_what_it_leaves_out(build, capsys):
     root = build("nnunet")
     recipe = load_recipe("mets-3d", changes=['data.labels="brats-gli-2023"', 'data.optional=["t1n", "t2w"]'])

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, MRImageStorage
 from pynetdicom import AE
 
 from metseg.client.study_client import Client
 from metseg.errors import InputError
 from metseg.pacs import connect
 from metseg.pacs.pacs_errors import PacsError
+from metseg.pacs.received_objects import ReceivedObjects
 from metseg.pacs.receiver_state import JobState, ReceivedJob, ReceiverState
 from metseg.pacs.routing_rules import RoutingRules, read_rules
 from metseg.pacs.sending import read_outgoing
@@ -51,7 +52,7 @@ def state(tmp_path: Path) -> Iterator[ReceiverState]:
 
 @pytest.fixture
 def receiver(tmp_path: Path, state: ReceiverState, events: Events) -> Iterator[StudyReceiver]:
-    receiver = StudyReceiver("METSEG", 0, tmp_path / "in", state, allowed=("SCANNER",), audit=events)
+    receiver = StudyReceiver("METSEG", 0, ReceivedObjects(tmp_path / "in", state), allowed=("SCANNER",), audit=events)
     yield receiver
     receiver.close()
 
@@ -135,6 +136,28 @@ def test_an_object_other_than_announced_is_refused(
     monkeypatch.setattr(association, "encode", lambda _dataset, *options: encode(other, *options))
     assert _store(receiver, announced) == 0xA900
     assert files_below(tmp_path / "in") == []
+
+
+def test_half_an_image_is_refused_and_the_whole_one_stored_later(
+    receiver: StudyReceiver, events: Events, scanner: SimpleNamespace, tmp_path: Path
+) -> None:
+    (dataset,) = scanner.slices(scanner.pixels(1))
+    whole = dataset.PixelData
+    dataset.PixelData = whole[: len(whole) // 2]
+    assert _store(receiver, dataset) == 0xC000
+    assert [facts["code"] for event, facts in events if event == "refused"] == ["input.truncated"]
+    assert files_below(tmp_path / "in") == []
+    dataset.PixelData = whole
+    assert _store(receiver, dataset) == 0
+    assert len(files_below(tmp_path / "in")) == 1
+
+
+def test_deflated_data_sets_are_not_accepted(receiver: StudyReceiver) -> None:
+    entity = AE("SCANNER")
+    entity.add_requested_context(MRImageStorage, [DeflatedExplicitVRLittleEndian])
+    association = entity.associate("127.0.0.1", receiver.port, ae_title="METSEG")
+    assert association.accepted_contexts == []
+    association.abort()
 
 
 def _store(receiver: StudyReceiver, dataset: Dataset) -> int:

@@ -7,13 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
+import uvicorn
 
 #: How long anything may take that a test waits for; a machine that runs all tests at once is slow.
 PATIENCE_S = 240.0
@@ -95,6 +98,29 @@ def metseg_up(home: Path, *, page: bool = False, **environment: str) -> Iterator
         yield running
     finally:
         _end(process)
+
+
+@contextmanager
+def served(app: Any, **config: Any) -> Iterator[str]:
+    """Serve an application in a thread of this process, on a free port, and give its URL.
+
+    Args:
+        app: the application.
+        config: of uvicorn.
+    """
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, **config))
+    listener = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    deadline = time.monotonic() + PATIENCE_S
+    while not server.started:
+        assert time.monotonic() < deadline, "the server does not start"
+        time.sleep(0.01)
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE_S)
 
 
 def _is_ready(url: str) -> bool:

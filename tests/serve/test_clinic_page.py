@@ -92,7 +92,7 @@ def test_by_hand(site: SimpleNamespace) -> None:
 
 
 def test_automatically(site: SimpleNamespace) -> None:
-    export, up, receive, find = block("metseg up")
+    export, up, receive, find = block("metseg pacs receive --port")
     assert (up, find.split()[:3]) == ("metseg up", ["metseg", "pacs", "find"])
     (site.folder / "rules.toml").write_text("\n".join(block("[[rule]]")).replace("mets-sim", "bright-t1c"))
     address, *_ = block("metseg pacs echo")
@@ -109,6 +109,20 @@ def test_automatically(site: SimpleNamespace) -> None:
             assert receiver.wait(60) == 0
     (found,) = connect(site.server.web).find_studies(StudyQuery(study_uid=site.uid))
     assert set(found.modalities) >= {"MR", "SEG"}
+
+
+def test_by_stow(site: SimpleNamespace) -> None:
+    export, up, send = block("METSEG_RECEIVER_FOLDER=")
+    assert up == "metseg up"
+    settings = dict(word.split("=") for word in export.split()[1:])
+    folder = site.folder / "received"
+    assert settings["METSEG_RECEIVER_FOLDER"].endswith(f"/{folder.name}")
+    with running.metseg_up(site.folder / "home", **{**settings, "METSEG_RECEIVER_FOLDER": str(folder)}) as service:
+        here = send.replace(" STUDY ", f" {site.folder / 'scan'} ").replace("http://127.0.0.1:8000", service.url)
+        assert "6 objects stored, 0 already there" in run(site, [here])
+    assert len(list((folder / "studies" / site.uid).rglob("*.dcm"))) == 6
+    if os.name == "posix":
+        assert {path.stat().st_mode & 0o077 for path in folder.rglob("*")} == {0}
 
 
 def wait_for(condition: Callable[[], Any]) -> None:

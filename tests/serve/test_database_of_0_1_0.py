@@ -16,6 +16,7 @@ from metseg.serve.settings import load_settings
 from metseg.serve.storage import audit
 from metseg.serve.storage.api_keys import Keys
 from metseg.serve.storage.database import Database, open_database
+from metseg.serve.storage.db_models import StudyRecord
 
 from . import running
 
@@ -114,6 +115,13 @@ def test_a_finished_study_with_its_files_can_be_corrected(client: TestClient, ho
     assert made.status_code == 201, made.text
     (lesion,) = made.json()["table"]
     assert (lesion["state"], lesion["was"], lesion["changed"]) == ("accepted", [1], False)
+
+
+def test_of_its_studies_no_patient_is_known(database: Database) -> None:
+    """0.1.0 stored no hashes of patient ids; a follow-up of its studies is not refused for that."""
+    with database.read() as session:
+        found = {study.id: study.patient_hash for study in session.query(StudyRecord)}
+    assert found == dict.fromkeys(STATES)
 
 
 def test_a_failed_study_says_why(client: TestClient) -> None:

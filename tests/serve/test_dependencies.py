@@ -34,6 +34,8 @@ NEEDED = {
     ("GET", "/models"): Scope.READ,
     ("GET", "/models/choice"): Scope.READ,
     ("POST", "/models/none/accept"): Scope.OPERATE,
+    ("POST", "/dicom-web/studies"): Scope.STORE,
+    ("POST", "/dicom-web/studies/1.2.3"): Scope.STORE,
     ("GET", "/metrics"): Scope.METRICS,
 }
 

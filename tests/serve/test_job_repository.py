@@ -12,7 +12,7 @@ from metseg.errors import InputError, UsageError
 from metseg.lesion import Lesion
 from metseg.runtime.atomic_io import write_bytes
 from metseg.schemas import Failure, Kind, Options, Phase, State
-from metseg.serve.http.multipart import ReceivedFile
+from metseg.serve.http.upload_reader import ReceivedFile
 from metseg.serve.settings import Settings
 from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL
 from metseg.serve.storage.database import Database

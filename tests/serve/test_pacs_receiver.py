@@ -19,6 +19,7 @@ pytest.importorskip("pynetdicom")
 
 from metseg.client.study_client import Client
 from metseg.pacs import StudyQuery, connect, retrieve_study, send_files
+from metseg.pacs.received_objects import ReceivedObjects
 from metseg.pacs.receiver_state import JobState, ReceiverState
 from metseg.pacs.routing_rules import RoutingRules
 from metseg.pacs.sending import read_outgoing
@@ -107,7 +108,9 @@ def test_a_study_is_processed_once_and_each_result_is_stored_once(
     uid, server = scanner.uid("study"), pacs.server
     send_files(connect(server.web), bright_study(scanner, tmp_path / "study"))
     processor, state = process(audit)
-    receiver = StudyReceiver(RECEIVER, pacs.port, tmp_path / "in", state, allowed=("ORTHANC",), audit=audit)
+    receiver = StudyReceiver(
+        RECEIVER, pacs.port, ReceivedObjects(tmp_path / "in", state), allowed=("ORTHANC",), audit=audit
+    )
     forward(server)
     assert events.count("received") == 10
 
@@ -148,7 +151,9 @@ def test_a_study_is_processed_once_and_each_result_is_stored_once(
 
     # The PACS sends the whole study on, results too: nothing is processed again.
     receiver.close()
-    receiver = StudyReceiver(RECEIVER, pacs.port, tmp_path / "in", state, allowed=("ORTHANC",), audit=audit)
+    receiver = StudyReceiver(
+        RECEIVER, pacs.port, ReceivedObjects(tmp_path / "in", state), allowed=("ORTHANC",), audit=audit
+    )
     forward(server)
     receiver.close()
     processor.step(next(later))
@@ -175,7 +180,7 @@ def test_twenty_studies_while_pacs_worker_and_receiver_are_killed(
     uids = [small_study(scanner, tmp_path / "studies" / f"{number}", number) for number in range(count)]
     scanned = connect(f"dimse://ORTHANC@127.0.0.1:{server.dicom}?calling=SCANNER")
     send_files(scanned, [tmp_path / "studies" / "0"])  # the receiver is not there yet
-    receiver = StudyReceiver(RECEIVER, pacs.port, folder, state, allowed=("ORTHANC",), audit=audit)
+    receiver = StudyReceiver(RECEIVER, pacs.port, ReceivedObjects(folder, state), allowed=("ORTHANC",), audit=audit)
     for number in range(1, count):
         send_files(connect(server.web) if number % 2 else scanned, [tmp_path / "studies" / f"{number}"])
     poller = StudyPoller(folder, state, RULES, connect(server.dimse), days=1, audit=audit)
@@ -228,7 +233,9 @@ def test_the_orthanc_of_the_compose_file_forwards_images_and_keeps_results(tmp_p
         pytest.skip(reason)
     settings = json.loads((DEPLOY / "orthanc.json").read_text())
     state = ReceiverState(tmp_path / "in" / "receiver.sqlite")
-    receiver = StudyReceiver("METSEG", 0, tmp_path / "in", state, allowed=("ORTHANC",), audit=lambda *_, **__: None)
+    receiver = StudyReceiver(
+        "METSEG", 0, ReceivedObjects(tmp_path / "in", state), allowed=("ORTHANC",), audit=lambda *_, **__: None
+    )
     settings["DicomModalities"]["receiver"] |= {"Host": "127.0.0.1", "Port": receiver.port}
     settings["LuaScripts"] = [str(DEPLOY / Path(settings["LuaScripts"][0]).name)]
     for name in ("StorageDirectory", "IndexDirectory", "DicomPort", "HttpServerEnabled"):

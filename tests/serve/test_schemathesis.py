@@ -45,6 +45,8 @@ CONFIG: dict[str, Any] = {
             "POST /pacs/{name}/search",
             "POST /pacs/{name}/fetch",
             "POST /pacs/{name}/send",
+            "POST /dicom-web/studies",
+            "POST /dicom-web/studies/{study_uid}",
             # An added lesion has one of two kinds of place, which the document says in words only.
             "POST /studies/{study_id}/versions",
         )
@@ -69,6 +71,14 @@ def files_worth_sending(make: SimpleNamespace) -> None:
     schemathesis.openapi.format("binary", strategies.sampled_from([*good, *bad]) | strategies.binary(max_size=64))
 
 
+@schemathesis.serializer("multipart/related")
+def related_body(_context: Any, content: Any) -> dict[str, Any]:
+    """Return a body of one part, and its header: schemathesis knows no media type of several related parts."""
+    raw = content if isinstance(content, bytes) else str(content).encode("utf-8", "replace")
+    body = b"--part\r\nContent-Type: application/dicom\r\n\r\n" + raw + b"\r\n--part--\r\n"
+    return {"data": body, "headers": {"Content-Type": 'multipart/related; type="application/dicom"; boundary=part'}}
+
+
 def document_of(client: TestClient, key: str | None = None) -> Iterator[BaseSchema]:
     """Give the document of a service, with the application behind it."""
     auth = {} if key is None else {"auth": {"openapi": {"key": {"bearer": key}}}}
@@ -89,7 +99,7 @@ def node_with_an_id(request: pytest.FixtureRequest) -> None:
 @pytest.fixture
 def guarded(make_client: MakeClient, bright: Path, node_with_an_id: None) -> Iterator[BaseSchema]:
     """Give the document of a service that asks for a key, with one that may do everything."""
-    client = make_client(queue_limit=10**6)
+    client = make_client(queue_limit=10**6, receiver_folder=bright.parent / "received")
     service: Service = client.app.state.service  # type: ignore[attr-defined]
     yield from document_of(client, Keys(service.database).add("somebody", list(Scope)))
 

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +26,8 @@ import uvicorn
 from metseg.errors import UsageError
 from metseg.runtime.http_protocol import TimedHttpProtocol
 from metseg.serve.service_context import Service
+
+from .running import served
 
 Start = Callable[..., tuple[str, int, Service]]
 #: How long anything here may take before the test gives up.
@@ -41,22 +43,14 @@ class Impatient(TimedHttpProtocol):
 @pytest.fixture
 def start(make_client: Callable[..., Any]) -> Iterator[Start]:
     """Return a function that serves on a free port and gives host, port and service."""
-    servers: list[tuple[uvicorn.Server, threading.Thread]] = []
+    with ExitStack() as stack:
 
-    def run(**changes: Any) -> tuple[str, int, Service]:
-        app = make_client(**changes).app
-        server = uvicorn.Server(uvicorn.Config(app, http=Impatient, log_config=None, access_log=False))
-        listener = socket.create_server(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        wait_until(lambda: server.started)
-        servers.append((server, thread))
-        return "127.0.0.1", listener.getsockname()[1], app.state.service
+        def run(**changes: Any) -> tuple[str, int, Service]:
+            app = make_client(**changes).app
+            url = stack.enter_context(served(app, http=Impatient))
+            return "127.0.0.1", int(url.rpartition(":")[2]), app.state.service
 
-    yield run
-    for server, thread in servers:
-        server.should_exit = True
-        thread.join(PATIENCE_S)
+        yield run
 
 
 def wait_until(true: Callable[[], object]) -> float:

@@ -108,7 +108,7 @@ def test_without_dates_the_order_must_be_confirmed(
     early, late = studies
     shown = page(page="follow-ups")
     shown.multiselect(key="follow-studies").set_value([late.id, early.id]).run()
-    assert "cannot check that the studies are of one patient" in words(shown)
+    assert "You must know that the studies are of one patient" in words(shown)
     assert "visit 2, then visit 1" in words(shown)
     assert shown.button(key="follow").disabled
     order(shown, late, early).check().run()
@@ -149,6 +149,24 @@ def test_a_refusal_is_explained(service: FakeApi, page: OpenPage, studies: tuple
     order(shown, *studies).check().run()
     shown.button(key="follow").click().run()
     assert "analysed for different classes of tissue" in words(shown)
+
+
+def test_different_patient_ids_must_be_confirmed(
+    service: FakeApi, page: OpenPage, studies: tuple[Study, Study]
+) -> None:
+    code = "request.different_patients"
+    service.refusal = Problem(type="x", title="No", status=409, detail="different", code=code)
+    shown = page(page="follow-ups")
+    shown.multiselect(key="follow-studies").set_value([study.id for study in studies]).run()
+    order(shown, *studies).check().run()
+    assert "seem to be of different patients" not in words(shown)
+    shown.button(key="follow").click().run()
+    assert "seem to be of different patients" in words(shown)
+    service.refusal = None
+    key = f"follow-patient-{'-'.join(sorted(study.id for study in studies))}"
+    shown.checkbox(key=key).check().run()
+    shown.button(key="follow").click().run()
+    assert [sent.allow_different_ids for sent in service.followed] == [True]
 
 
 def test_one_study_is_not_enough(service: FakeApi, page: OpenPage) -> None:

@@ -61,8 +61,8 @@ def add_key(
         typer.Option(
             "--scope",
             metavar="NAME",
-            help="Scope of the key: predict, read, write, metrics or operate (accept the terms of models, "
-            "reach a PACS); can be repeated.",
+            help="Scope of the key: predict, read, write, metrics, operate (accept the terms of models, "
+            "reach a PACS) or store (send images to the receiver); can be repeated.",
         ),
     ] = None,
     days: Annotated[float | None, typer.Option("--days", min=0, help="Days until the key expires.")] = None,

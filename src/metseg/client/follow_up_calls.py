@@ -32,6 +32,7 @@ class FollowUpCalls:
         clinical: Sequence[str] = (),
         repeatability_mm: float | None = None,
         label: str = "",
+        allow_different_ids: bool = False,
     ) -> StoredFollowUp:
         """Compare finished studies of one patient, and return what changed; the service stores the result.
 
@@ -45,6 +46,8 @@ class FollowUpCalls:
             repeatability_mm: standard deviation of a lesion's radius when it is outlined again; None: the error of
                 measurement is that of the voxel grid alone.
             label: a few words to find the result again; never the name of a patient.
+            allow_different_ids: compare the studies although their DICOM headers have different patient ids, as those
+                of two hospitals have.
         Raises:
             UsageError: a value that is not allowed, or a number of values that is not that of the studies.
             ServiceError: a study is not known or not done, or the studies cannot be compared.
@@ -66,7 +69,11 @@ class FollowUpCalls:
         }
         examinations = [dict(zip(fields, values, strict=True)) for values in zip(*fields.values(), strict=True)]
         new = checked_document(
-            NewFollowUp, examinations=tuple(examinations), repeatability_mm=repeatability_mm, label=label
+            NewFollowUp,
+            examinations=tuple(examinations),
+            repeatability_mm=repeatability_mm,
+            label=label,
+            allow_different_ids=allow_different_ids,
         )
         return self._api.follow_up(new)
 

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from metseg.client.study_client import Client
 from metseg.errors import LockedError
+from metseg.pacs.received_objects import ReceivedObjects
 from metseg.pacs.receiver_state import ReceiverState
 from metseg.pacs.routing_rules import RoutingRules
 from metseg.pacs.server_address import TlsFiles
@@ -64,7 +65,8 @@ def run_receiver(
         raise LockedError("another receiver uses this folder", where=folder, cure="choose another --folder") from None
     state = ReceiverState(folder / "receiver.sqlite")
     try:
-        receiver = StudyReceiver(title, port, folder, state, allowed=allowed, audit=audit, host=host, tls=tls)
+        objects = ReceivedObjects(folder, state)
+        receiver = StudyReceiver(title, port, objects, allowed=allowed, audit=audit, host=host, tls=tls)
         try:
             with Client(service) as client:
                 processor = StudyProcessor(folder, state, rules, client, archive, quiet_s=quiet_s, audit=audit)

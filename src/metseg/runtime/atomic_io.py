@@ -221,7 +221,8 @@ def _free_space(path: Path) -> str:
 def make_private(folder: Path) -> None:
     """Give a folder and everything in it to its account alone: folders 0700, files 0600, independent of the umask."""
     for path in (folder, *folder.rglob("*")):
-        path.chmod(0o700 if path.is_dir() else 0o600)
+        with suppress(FileNotFoundError):  # a temporary file of another process
+            path.chmod(0o700 if path.is_dir() else 0o600)
 
 
 def _umask() -> int:

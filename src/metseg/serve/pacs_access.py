@@ -26,9 +26,9 @@ from metseg.pacs_schemas import (
     PacsStudyList,
 )
 from metseg.schemas import State
-from metseg.serve.http.multipart import ReceivedFile, Upload
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.http.serializers import artifacts_of
+from metseg.serve.http.upload_reader import ReceivedFile, Upload
 from metseg.serve.http.uploads import Limits
 from metseg.serve.settings import Settings
 from metseg.serve.storage.api_keys import Principal

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from metseg.serve.dicomweb_store import DicomwebStore
 from metseg.serve.follow_up.follow_up_service import FollowUps
 from metseg.serve.http.rate_limit import RateLimiter
 from metseg.serve.http.uploads import Limits
@@ -85,6 +86,7 @@ class Service:
     corrections: Corrections = field(init=False)
     follow_ups: FollowUps = field(init=False)
     pacs: PacsAccess = field(init=False)
+    stow: DicomwebStore = field(init=False)
     gate: Gate = field(init=False)
     correcting: Gate = field(init=False)
     following: Gate = field(init=False)
@@ -103,6 +105,7 @@ class Service:
         rows = FollowUpRows(self.database, self.settings)
         self.follow_ups = FollowUps(self.studies, self.versions, rows, self.study_limits)
         self.pacs = PacsAccess(self.settings, self.studies, self.versions, self.study_limits)
+        self.stow = DicomwebStore(self.settings, self.studies)
         self.gate = Gate(self.settings, self.settings.uploads_at_once)
         self.correcting = Gate(self.settings, CORRECTIONS_AT_ONCE, "corrections")
         self.following = Gate(self.settings, FOLLOW_UPS_AT_ONCE, "follow-ups")
@@ -145,6 +148,7 @@ class Service:
     def stop(self) -> None:
         self.instant.stop()
         self.sweeper.stop()
+        self.stow.close()
         self.database.close()
 
 

@@ -116,6 +116,10 @@ class Settings(BaseSettings):
     #: Seconds to wait for each answer of a PACS.
     pacs_timeout_s: Seconds = DEFAULT_TIMEOUT_S
 
+    #: Folder of a receiver of this machine (``metseg pacs receive --folder``), for objects that arrive by STOW-RS;
+    #: None: they are refused.
+    receiver_folder: Path | None = None
+
     #: DICOM objects that DICOM studies get beside the other results; needs the extra ``dicom``.
     dicom_exports: Annotated[tuple[DicomExport, ...], NoDecode] = ()
     #: Whom these objects name: a pseudonym, or (``keep``) the patient of the upload, for the archive it came from.
@@ -163,10 +167,10 @@ class Settings(BaseSettings):
                 raise ValueError(f"{name}: {error.what}; expected {error.expected}") from None
         return pacs
 
-    @field_validator("home")
+    @field_validator("home", "receiver_folder")
     @classmethod
-    def _absolute(cls, home: Path) -> Path:
-        return home.expanduser().absolute()
+    def _absolute(cls, folder: Path | None) -> Path | None:
+        return None if folder is None else folder.expanduser().absolute()
 
     @field_validator("database_url")
     @classmethod

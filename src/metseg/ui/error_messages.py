@@ -112,6 +112,11 @@ WORDS: Final[Mapping[str, ErrorText]] = {
         "The DICOM results do not contain the corrections of this study",
         "Nothing was stored. Reload the page. To store the result of the model nevertheless, confirm it there.",
     ),
+    "request.different_patients": ErrorText(
+        "The studies seem to be of different patients",
+        "Their DICOM files have different patient ids. Compare studies of one patient; if the patient is the same "
+        "nevertheless, confirm it on the page.",
+    ),
     "request.conflict": ErrorText(
         "Somebody has corrected this study meanwhile", "Reload the page, and correct the latest version."
     ),

@@ -6,6 +6,7 @@ import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -138,6 +139,7 @@ def make_job(tmp_path: Path, home: Path) -> Callable[..., Job]:
     from metseg.serve.jobs.phases.model_cache import Models
     from metseg.serve.storage.folders import StudyFolder
     from metseg.serve.storage.job_repository import WorkInput
+    from metseg.serve.storage.patient_identity import patient_hash
 
     def make(files: Sequence[File], model: str, **options: object) -> Job:
         folder = StudyFolder(tmp_path / "study")
@@ -160,6 +162,7 @@ def make_job(tmp_path: Path, home: Path) -> Callable[..., Job]:
             Models(kept=2, device="cpu"),
             JobCache(),
             artifacts_in(folder.artifacts),
+            partial(patient_hash, home),
         )
 
     return make
@@ -179,7 +182,7 @@ def long_files(tmp_path: Path) -> list[File]:
 def accept(home: Path) -> Iterator[Callable[..., str]]:
     """Return a function that has the service accept files as a study, as the API does, and gives its id."""
     from metseg.schemas import Options
-    from metseg.serve.http.multipart import ReceivedFile
+    from metseg.serve.http.upload_reader import ReceivedFile
     from metseg.serve.settings import load_settings
     from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL
     from metseg.serve.storage.database import open_database

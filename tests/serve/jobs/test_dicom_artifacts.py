@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import runpy
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from metseg.serve.jobs.phases.phase_table import run_phase
 from metseg.serve.settings import Settings, load_settings
 from metseg.serve.storage.folders import StudyFolder
 from metseg.serve.storage.job_repository import WorkInput
+from metseg.serve.storage.patient_identity import patient_hash
 
 STUDY = "0123456789abcdef0123456789abcdef"
 EXPORTS = ("seg", "rtstruct", "sr", "pdf")
@@ -45,7 +47,8 @@ def dicom_job(tmp_path: Path, home: Path) -> Callable[..., Job]:
         )
         models = Models(kept=2, device="cpu")
         artifacts = artifacts_in(folder.artifacts)
-        return Job(STUDY, folder, uploads, "bright-t1c", Options(), models, JobCache(), artifacts, **settings)
+        hashed = partial(patient_hash, home)
+        return Job(STUDY, folder, uploads, "bright-t1c", Options(), models, JobCache(), artifacts, hashed, **settings)
 
     return make
 

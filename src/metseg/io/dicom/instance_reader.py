@@ -8,7 +8,7 @@ from typing import BinaryIO
 from pydicom import Dataset
 
 from metseg.io.dicom.dicom_files import DicomLocation
-from metseg.io.dicom.elements import Elements, FileMeta, damage_named, damaged, frame_elements, read_header
+from metseg.io.dicom.elements import KEYWORDS, Elements, FileMeta, damage_named, damaged, frame_elements, read_header
 from metseg.io.dicom.header import SequenceHeader
 from metseg.io.dicom.pseudonyms import pseudonym
 
@@ -144,6 +144,21 @@ def read_instance(stream: BinaryIO, place: DicomLocation, meta: FileMeta) -> Ins
             _frame(elements, dataset, place, number, pixels) for number, elements in enumerate(frame_elements(dataset))
         )
         return _instance(whole, frames)
+
+
+def read_complete_header(stream: BinaryIO, meta: FileMeta) -> Dataset:
+    """Return the header of an object of any kind, with its file meta; its pixels are not read, but must all be there.
+
+    Args:
+        stream: of the file.
+        meta: its file meta, by `read_file_meta`.
+    Raises:
+        InputError: ``input.truncated``.
+    """
+    header, pixel_bytes = read_header(stream, (*KEYWORDS, "SOPClassUID"))
+    with damage_named():
+        _check_pixel_bytes(_pixels(Elements([header]), meta.syntax), pixel_bytes)
+    return header
 
 
 def _check_pixel_bytes(pixels: Pixels, found: int | None) -> None:

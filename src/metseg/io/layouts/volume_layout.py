@@ -125,7 +125,8 @@ class Listing:
         """Return the folders below the root that hold files of one study and no other."""
         studies: dict[PurePosixPath, set[str]] = defaultdict(set)
         for file in (*self.files, *self.unlabelled):
-            studies[PurePosixPath(file.path.relative_to(tree.root).parent.as_posix())].add(file.study.case_id)
+            if file.path.is_relative_to(tree.root):  # masks of nnU-Net lie beside the folder of the images
+                studies[PurePosixPath(file.path.relative_to(tree.root).parent.as_posix())].add(file.study.case_id)
         own = {folder for folder, cases in studies.items() if len(cases) == 1}
         return own - {PurePosixPath(".")}
 

@@ -29,16 +29,24 @@ class ExaminationFiles:
         mask_folder: folder of the version's mask; that of the study's results for version 0.
         facts: of the study.
         version: that is followed; 0: the result of the model.
+        patient_hash: of its patient id; None: not known.
     """
 
     artifacts: Path
     mask_folder: Path
     facts: Facts
     version: int
+    patient_hash: str | None = None
 
 
-def read_examination(files: ExaminationFiles, name: str, day: date | None) -> Timepoint:
+def read_examination(files: ExaminationFiles, name: str, day: date | None, patient: str = "") -> Timepoint:
     """Return an examination with its mask and the image to register.
+
+    Args:
+        files: its stored results.
+        name: of the examination.
+        day: its date; None: not known.
+        patient: name of its patient in the document; empty: not known.
 
     Raises:
         GeometryError: ``input.no_affine``, pictures without a position in space.
@@ -69,6 +77,7 @@ def read_examination(files: ExaminationFiles, name: str, day: date | None) -> Ti
         sequence="" if image is None or sequence is None else sequence,
         day=day,
         source=_source(files),
+        patient=patient,
     )
 
 

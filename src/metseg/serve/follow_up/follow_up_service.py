@@ -10,7 +10,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -40,6 +40,7 @@ from metseg.serve.http.uploads import Limits, working_folder
 from metseg.serve.storage.api_keys import Principal
 from metseg.serve.storage.db_models import FollowUpRecord
 from metseg.serve.storage.follow_up_repository import ExaminationRow, FollowUpRows, NewFollowUpRow
+from metseg.serve.storage.patient_identity import differ
 from metseg.serve.storage.study_service import Studies
 from metseg.serve.storage.version_repository import Versions
 from metseg.serve.versions.version_files import sha256_of
@@ -83,13 +84,20 @@ class FollowUps:
 
         Raises:
             Refused: ``request.unknown``, a study or version that does not exist or has another owner;
-                ``request.state``, a study that is not done; ``request.results_missing``, one without its mask.
+                ``request.state``, a study that is not done; ``request.results_missing``, one without its mask;
+                ``request.different_patients``, studies with different patient ids.
             InputError, GeometryError, UsageError: see `follow_timepoints` and `read_examination`.
             ResourceError: ``resources.disk``.
         """
         chosen = self._chosen(who, new)
+        hashes = [one.files.patient_hash for one in chosen]
+        if differ(hashes) and not new.allow_different_ids:
+            raise _different_patients()
         follow_up_id = uuid.uuid4().hex
-        timepoints = [read_examination(one.files, one.name, one.asked.day) for one in chosen]
+        timepoints = [
+            read_examination(one.files, one.name, one.asked.day, patient)
+            for one, patient in zip(chosen, _patient_names(hashes), strict=True)
+        ]
         follow_up = follow_timepoints(timepoints, new.label or follow_up_id[:8], _options(new))
         pictures = changed_lesion_pictures(follow_up)
         with working_folder(self.studies.folders.incoming, self.limits) as folder:
@@ -146,8 +154,10 @@ class FollowUps:
         found = []
         for place, one in enumerate(new.examinations):
             with _named(f"examinations.{place}"):
-                study = study_of(self.studies.find(who, one.study))
-                found.append((study, self._files(who, study, one.version), one))
+                record = self.studies.find(who, one.study)
+                study = study_of(record)
+                files = replace(self._files(who, study, one.version), patient_hash=record.patient_hash)
+                found.append((study, files, one))
         names = _names([study for study, _, _ in found], new.examinations)
         return [_Chosen(*one, name) for one, name in zip(found, names, strict=True)]
 
@@ -188,6 +198,26 @@ def _named(where: str) -> Iterator[None]:
     except MetsegError as error:
         error.where = error.where or where
         raise
+
+
+def _different_patients() -> Refused:
+    return Refused(
+        "request.different_patients",
+        "the DICOM headers of the studies have different patient ids, so they seem to be of different patients",
+        cure="compare studies of one patient, or set allow_different_ids if the patient is the same nevertheless",
+    )
+
+
+def _patient_names(hashes: Sequence[str | None]) -> list[str]:
+    """Return names of patients that differ for the document, which has no hashes; empty where nothing is known.
+
+    >>> _patient_names(["k:1", None, "k:2", "k:1"]), _patient_names(["k:1", "k:1"])
+    (['patient 1', '', 'patient 2', 'patient 1'], ['', ''])
+    """
+    if not differ(hashes):
+        return ["" for _ in hashes]
+    order = list(dict.fromkeys(text for text in hashes if text))
+    return [f"patient {order.index(text) + 1}" if text else "" for text in hashes]
 
 
 def _names(studies: Sequence[Study], asked: Sequence[NewExamination]) -> list[str]:

@@ -42,6 +42,17 @@ def negotiate(accept: str | None) -> Form:
     return _OFFERS[-place][2]
 
 
+def accepts(accept: str | None, media_type: str) -> bool:
+    """Return whether a client takes a media type.
+
+    >>> accepts(None, "application/json"), accepts("text/html, application/*", "application/json")
+    (True, True)
+    >>> accepts("application/json; q=0", "application/json")
+    False
+    """
+    return not (accept and accept.strip()) or _liking(accept, media_type, "") > 0
+
+
 def _liking(accept: str, media_type: str, view: str) -> float:
     """Return the quality of an offer, 0 to 1. The most specific matching range counts (RFC 9110, 12.5.1)."""
     most_exact, liking = -1, 0.0

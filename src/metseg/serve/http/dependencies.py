@@ -69,6 +69,7 @@ Predicting = Annotated[Principal, Depends(needs(Scope.PREDICT))]
 Reading = Annotated[Principal, Depends(needs(Scope.READ))]
 Writing = Annotated[Principal, Depends(needs(Scope.WRITE))]
 Operating = Annotated[Principal, Depends(needs(Scope.OPERATE))]
+Storing = Annotated[Principal, Depends(needs(Scope.STORE))]
 Measuring = Annotated[Principal, Depends(needs(Scope.METRICS))]
 
 

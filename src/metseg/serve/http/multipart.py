@@ -6,16 +6,13 @@ and are not stored.
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Callable, Collection, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Final
+from typing import Final
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 
 from metseg.io.declared_sequences import declaration
 from metseg.io.file_index import slice_number
@@ -24,13 +21,11 @@ from metseg.io.images.slice_stack import slice_gaps
 from metseg.io.sequence_names import MAX_CHARACTERS, NamedSequence, shared_prefix
 from metseg.io.volumes.brain_masks import name_sequences_or_masks
 from metseg.io.volumes.image_files import stem_of
-from metseg.runtime.atomic_io import disk_full_is_an_error
 from metseg.schemas import BRAIN_MASK, SEQUENCES
 from metseg.serve.http.problem_details import Refused
+from metseg.serve.http.upload_reader import MultipartReader, Upload, UploadReader
 from metseg.volume import canonical_modality
 
-#: Maximum size of a part's header; file names of 10 KB must fit.
-_MAX_HEADER_BYTES: Final = 32 * 1024
 _MAX_FIELD_BYTES: Final = 4096
 _MAX_FIELDS: Final = 64
 
@@ -41,53 +36,6 @@ DECLARED: Final = (*SEQUENCES, BRAIN_MASK)
 
 #: Values that start like a URL, a path or a network share, or contain ``../``. No valid value looks like that.
 _PLACE: Final = re.compile(r"\s*(?:[a-z][a-z0-9+.-]*:|[/\\~])|.*\.\.[/\\]", re.IGNORECASE | re.DOTALL)
-
-
-@dataclass(frozen=True)
-class ReceivedFile:
-    """One received file.
-
-    Args:
-        number: number in the upload, from 1.
-        path: path of the stored file.
-        sequence: sequence declared by its form field, else read from its name; `BRAIN_MASK` for a brain mask.
-        bytes: size in bytes.
-        sha256: SHA-256 of the content.
-        reason: why it has this sequence, or why its name is ambiguous.
-        is_doubtful: whether its name mentions sequences but is ambiguous.
-        gap_before: for pictures, whether the numbers in the names say that slices are missing before this one.
-    """
-
-    number: int
-    path: Path
-    sequence: str | None
-    bytes: int
-    sha256: str
-    reason: str = ""
-    is_doubtful: bool = False
-    gap_before: bool = False
-
-
-@dataclass
-class Upload:
-    """A received upload.
-
-    Args:
-        folder: folder of the files.
-        files: files in order.
-        fields: values of the text fields by name.
-    """
-
-    folder: Path
-    files: list[ReceivedFile] = field(default_factory=list)
-    fields: dict[str, list[str]] = field(default_factory=dict)
-
-    def digest(self) -> str:
-        """Return a hash of the request: its fields, content and sequence of each file, and any gaps."""
-        content: list[Any] = [sorted(self.fields.items()), [(file.sequence, file.sha256) for file in self.files]]
-        if any(file.gap_before for file in self.files):
-            content.append([file.gap_before for file in self.files])
-        return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def reader_for(
@@ -128,50 +76,7 @@ def refuse_place(value: str, where: str) -> None:
         raise Refused("request.url", "a URL or a path is given", where=where, cure="send the file itself")
 
 
-class _Reader:
-    """Writes numbered files into a folder."""
-
-    def __init__(self, folder: Path, *, max_files: int) -> None:
-        self.upload = Upload(folder)
-        self._max_files = max_files
-        self._open: IO[bytes] | None = None
-        self._hash = hashlib.sha256()
-
-    def close(self) -> None:
-        """Close an incomplete file."""
-        if self._open is not None:
-            with suppress(OSError):  # on a full disk, closing fails again
-                self._open.close()
-
-    def _begin_file(self) -> None:
-        number = len(self.upload.files) + 1
-        if number > self._max_files:
-            raise Refused(
-                "request.too_large",
-                "there are too many files",
-                expected=f"at most {self._max_files}",
-                cure="upload one study at a time, and pack DICOM files into a zip archive",
-            )
-        self._hash = hashlib.sha256()
-        self._open = (self.upload.folder / f"{number:04d}").open("xb")
-
-    def _write(self, data: bytes) -> None:
-        assert self._open is not None
-        self._hash.update(data)
-        with disk_full_is_an_error(self.upload.folder):
-            self._open.write(data)
-
-    def _end_file(self) -> None:
-        assert self._open is not None
-        with disk_full_is_an_error(self.upload.folder):
-            self._open.close()
-        path = Path(self._open.name)
-        number = len(self.upload.files) + 1
-        self.upload.files.append(ReceivedFile(number, path, None, path.stat().st_size, self._hash.hexdigest()))
-        self._open = None
-
-
-class BodyReader(_Reader):
+class BodyReader(UploadReader):
     """Reads a body that is one file."""
 
     def __init__(self, folder: Path) -> None:
@@ -189,7 +94,7 @@ class BodyReader(_Reader):
         return self.upload
 
 
-class FormReader(_Reader):
+class FormReader(MultipartReader):
     """Reads ``multipart/form-data``.
 
     Args:
@@ -199,50 +104,20 @@ class FormReader(_Reader):
         free_text: names of fields for people to read, which may look like a URL or a path ("left: not a lesion").
     """
 
+    content = "the form"
+    expected = "complete multipart/form-data with a name for each part"
+
     def __init__(self, folder: Path, boundary: bytes, *, max_files: int, free_text: Collection[str] = ()) -> None:
-        super().__init__(folder, max_files=max_files)
+        super().__init__(folder, boundary, max_files=max_files)
         self._free_text = free_text
-        self._header = bytearray(), bytearray()
-        self._disposition = b""
         self._field = ""
         self._is_field = False
         self._text = bytearray()
-        self._whole = False
         self._names: list[tuple[str, str]] = []
-        callbacks: dict[str, Callable[..., None]] = {
-            "on_part_begin": self._part_begins,
-            "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-            "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
-            "on_header_end": self._header_ends,
-            "on_headers_finished": self._headers_end,
-            "on_part_data": self._data,
-            "on_part_end": self._part_ends,
-            "on_end": self._all_ends,
-        }
-        any_callbacks: Any = callbacks
-        try:
-            if not boundary:
-                raise FormParserError
-            self._parser = MultipartParser(boundary, any_callbacks, max_header_size=_MAX_HEADER_BYTES)
-        except FormParserError:
-            raise _malformed() from None
-
-    def feed(self, data: bytes) -> None:
-        """Process a chunk of the body.
-
-        Raises:
-            Refused: ``request.malformed``, ``request.too_large``, ``request.invalid``.
-            ResourceError: ``resources.disk``.
-        """
-        try:
-            self._parser.write(data)
-        except FormParserError:
-            raise _malformed() from None
 
     def end(self) -> Upload:
         """Return the upload; call after the last byte."""
-        if not self._whole:
-            raise _malformed()
+        super().end()
         named = _name_sequences(self._names)
         gaps = _gaps_between([stem for _, stem in self._names])
         self.upload.files = [
@@ -257,22 +132,12 @@ class FormReader(_Reader):
         ]
         return self.upload
 
-    def _part_begins(self) -> None:
-        self._disposition, self._field = b"", ""
-        self._text.clear()
-
-    def _header_ends(self) -> None:
-        name, value = self._header
-        if name.lower() == b"content-disposition":
-            self._disposition = bytes(value)
-        name.clear()
-        value.clear()
-
     def _headers_end(self) -> None:
-        _, options = parse_options_header(self._disposition)
+        _, options = parse_options_header(self._headers.get(b"content-disposition"))
+        self._text.clear()
         self._field = options.get(b"name", b"").decode("utf-8", "replace")
         if not self._field:
-            raise _malformed()
+            raise self.malformed()
         self._is_field = b"filename" not in options
         file_name = options.get(b"filename", b"").decode("utf-8", "replace")
         if file_name:  # without a name, the browser had no file chosen
@@ -308,15 +173,12 @@ class FormReader(_Reader):
         try:
             value = self._text.decode("utf-8")
         except UnicodeDecodeError:
-            raise _malformed() from None
+            raise self.malformed() from None
         if self._field not in self._free_text:
             refuse_place(value, "a field of the form")
         if not value.strip():  # ignore empty fields, and file fields without a file
             return
         self.upload.fields.setdefault(self._field, []).append(value)
-
-    def _all_ends(self) -> None:
-        self._whole = True
 
 
 def _require_known_field(name: str) -> None:
@@ -365,11 +227,3 @@ def _gaps_between(stems: Sequence[str]) -> tuple[bool, ...]:
     if len(numbers) != len(stems):
         return unknown
     return slice_gaps(numbers) or unknown
-
-
-def _malformed() -> Refused:
-    return Refused(
-        "request.malformed",
-        "the form cannot be parsed",
-        expected="complete multipart/form-data with a name for each part",
-    )

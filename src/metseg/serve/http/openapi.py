@@ -72,6 +72,7 @@ def complete(app: FastAPI) -> None:
                 schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
                 schemas |= {name: part for name, part in schema.pop("$defs", {}).items() if name not in schemas}
                 schemas[model.__name__] = schema
+            schemas[_DICOM_JSON["title"]] = dict(_DICOM_JSON)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -194,6 +195,35 @@ STUDY_BODY: Final[dict[str, Any]] = {
             }
         },
     }
+}
+
+#: Body of STOW-RS.
+STOW_BODY: Final[dict[str, Any]] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/related": {
+                "schema": {
+                    **_BINARY,
+                    "description": "DICOM files, one in each part with the media type application/dicom. The header "
+                    'Content-Type has type="application/dicom" and the boundary.',
+                }
+            }
+        },
+    }
+}
+
+#: Answer of STOW-RS: attributes by tag, as DICOM JSON.
+_DICOM_JSON: Final[Mapping[str, Any]] = {
+    "type": "object",
+    "title": "DicomJson",
+    "description": "DICOM JSON (PS3.18, F): 00081199 the stored objects, 00081198 those that failed with their reason "
+    "(00081197), 0008119A failed objects without valid UIDs. There is no URL to retrieve them (00081190 is empty).",
+    "additionalProperties": {
+        "type": "object",
+        "required": ["vr"],
+        "properties": {"vr": {"type": "string"}, "Value": {"type": "array"}},
+    },
 }
 
 #: Body of `PATCH /studies/{id}`.

@@ -345,6 +345,23 @@ PACS_STUDIES: Final[dict[str, Any]] = {
 PACS_FETCH: Final[dict[str, Any]] = {"study_uid": "1.2.840.99999.1", "label": "Visit 2"}
 PACS_SENT: Final[dict[str, Any]] = {"stored": ["seg.dcm", "sr.dcm"], "present": [], "failed": []}
 
+
+def _stow_object(number: int, **others: Any) -> dict[str, Any]:
+    return {
+        "00081150": {"vr": "UI", "Value": ["1.2.840.10008.5.1.4.1.1.4"]},
+        "00081155": {"vr": "UI", "Value": [f"1.2.840.99999.1.{number}"]},
+        **others,
+    }
+
+
+_NO_URL: Final[dict[str, Any]] = {"00081190": {"vr": "UR"}}
+_STOW_STORED_ITEMS: Final = {"vr": "SQ", "Value": [_stow_object(1, **_NO_URL)]}
+#: The transfer syntax is not known.
+_STOW_FAILED_ITEMS: Final = {"vr": "SQ", "Value": [_stow_object(2, **{"00081197": {"vr": "US", "Value": [0xC122]}})]}
+STOW_STORED: Final[dict[str, Any]] = {**_NO_URL, "00081199": _STOW_STORED_ITEMS}
+STOW_STORED_IN_PART: Final[dict[str, Any]] = {**STOW_STORED, "00081198": _STOW_FAILED_ITEMS}
+STOW_FAILED: Final[dict[str, Any]] = {**_NO_URL, "00081198": _STOW_FAILED_ITEMS}
+
 #: Example of the detail of each problem.
 PROBLEM_DETAILS: Final[dict[str, str]] = {
     "request.url": "a URL or a path is given",
@@ -365,6 +382,7 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "request.no_dicom": "the study has no DICOM results",
     "request.pseudonym": "the DICOM results name a pseudonym, so the PACS cannot file them under the patient's study",
     "request.corrected": "the study was corrected, and the DICOM results are those of the model",
+    "request.different_patients": "the DICOM headers of the studies have different patient ids",
     "request.conflict": "the parent is not the latest version of the study (expected 2, got 1)",
     "usage.lesion": "the parent version has no such lesion, or an earlier edit removed it (expected 1, 2, got 3)",
     "usage.point": "the point is outside of the image (expected voxels from 0 to 181, 217, 181, got 12, 300, 4)",
@@ -399,6 +417,7 @@ PROBLEM_DETAILS: Final[dict[str, str]] = {
     "pacs.unreachable": "the PACS does not answer (got no connection)",
     "pacs.not_found": "the PACS has no study with this UID",
     "pacs.refused": "the PACS refused C-FIND with status 0xA700",
+    "usage.missing_extra": "the commands for a PACS need packages that are not installed (got no pynetdicom)",
     "service.busy": "the queue is full",
     "service.predictor": "the picture took too long",
     "service.no_model": "no model for pictures is installed",

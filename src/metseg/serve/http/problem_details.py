@@ -34,6 +34,7 @@ STATUS: Final[Mapping[str, int]] = {
     "request.no_dicom": 409,
     "request.pseudonym": 409,
     "request.corrected": 409,
+    "request.different_patients": 409,
     "request.conflict": 409,
     "request.too_large": 413,
     "request.range": 416,

@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
@@ -21,14 +21,26 @@ from starlette.requests import Request
 
 from metseg.errors import ResourceError
 from metseg.runtime.atomic_io import disk_full_is_an_error
-from metseg.serve.http.multipart import Upload, reader_for
+from metseg.serve.http.multipart import reader_for
 from metseg.serve.http.problem_details import Refused
+from metseg.serve.http.upload_reader import Upload, UploadReader
 
 #: Bytes to collect before a thread writes them.
 _BATCH_BYTES: Final = 512 * 1024
 
 #: What the body of a JSON request is.
 Sent = TypeVar("Sent", bound=BaseModel)
+
+
+class MakeReader(Protocol):
+    """Returns the reader for a media type."""
+
+    def __call__(self, content_type: str | None, folder: Path, *, max_files: int) -> UploadReader:
+        """Return a reader that writes at most `max_files` files to a folder.
+
+        Raises:
+            Refused: ``request.media_type``, ``request.malformed``.
+        """
 
 
 @dataclass(frozen=True)
@@ -52,34 +64,34 @@ class Limits:
 
 @asynccontextmanager
 async def receiving(
-    request: Request, incoming: Path, limits: Limits, *, free_text: Collection[str] = ()
+    request: Request, incoming: Path, limits: Limits, make_reader: MakeReader = reader_for
 ) -> AsyncIterator[Upload]:
     """Receive an upload into a new folder, and remove the folder at the end.
 
     Args:
-        request: ``multipart/form-data``, or one file as the body itself.
+        request: with the files.
         incoming: parent of the folders of uploads.
         limits: limits of the upload.
-        free_text: see `metseg.serve.http.multipart.FormReader`.
+        make_reader: returns the reader of a media type; by default of ``multipart/form-data``, or of one file as the
+            body itself.
     Raises:
-        Refused: ``request.too_large``, ``request.timeout``, and what `metseg.serve.http.multipart` refuses.
+        Refused: ``request.too_large``, ``request.timeout``, and what the reader refuses.
         ResourceError: ``resources.disk``.
     """
     folder = incoming / secrets.token_hex(16)
     try:
-        yield await _receive(request, folder, limits, free_text)
+        yield await _receive(request, folder, limits, make_reader)
     finally:
         # Not in a thread: after a disconnect or at shutdown, nothing can be awaited any more.
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _receive(request: Request, folder: Path, limits: Limits, free_text: Collection[str]) -> Upload:
+async def _receive(request: Request, folder: Path, limits: Limits, make_reader: MakeReader) -> Upload:
     said = request.headers.get("content-length", "")
     if said.isdigit() and int(said) > limits.max_bytes:
         raise _too_large(limits)
     await run_in_threadpool(_make_folder, folder, limits)
-    media_type = request.headers.get("content-type")
-    reader = reader_for(media_type, folder, max_files=limits.max_files, free_text=free_text)
+    reader = make_reader(request.headers.get("content-type"), folder, max_files=limits.max_files)
     try:
         async with asyncio.timeout(limits.deadline_s):
             async for batch in _batches(request, limits):

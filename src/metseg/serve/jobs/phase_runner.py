@@ -24,6 +24,7 @@ from metseg.serve.jobs.progress_watch import ProgressWatch
 from metseg.serve.model_registry import PICTURES, USES, VOLUMES, model_for
 from metseg.serve.storage.db_models import StudyRecord
 from metseg.serve.storage.job_repository import Store, StudyWithdrawn, Work
+from metseg.serve.storage.patient_identity import patient_hash
 from metseg.serve.storage.retention import discard_scratch
 
 log = logging.getLogger("metseg.serve.worker")
@@ -185,6 +186,7 @@ class PhaseRunner:
             models=self._tools.models,
             cache=self._cache,
             artifact=partial(self._store.artifact, work),
+            hash_patient=partial(patient_hash, self._store.settings.home),
             on_share=watch,
             model_reason=work.model_reason,
             dicom_exports=self._store.settings.dicom_exports,
@@ -208,6 +210,8 @@ def _tell(store: Store, work: Work, phase: Phase, outcome: Outcome) -> None:
     """Store the outcome of a phase; storing it again changes nothing."""
     store.add_facts(work, **outcome.facts, timings_s={str(phase): outcome.elapsed_s})
     store.set_warnings(work, phase, outcome.warnings)
+    if outcome.patient_hash:
+        store.set_patient(work, outcome.patient_hash)
     if outcome.lesions is not None:
         store.set_lesions(work, [Lesion.model_validate(lesion) for lesion in outcome.lesions])
     store.progress(work, phase, 1.0)

@@ -1,6 +1,6 @@
 """Routes of the API. Each checks access, calls one function and returns its result."""
 
-from metseg.serve.routes import artifacts, follow_ups, models, operations, pacs, predict, studies, versions
+from metseg.serve.routes import artifacts, follow_ups, models, operations, pacs, predict, stow, studies, versions
 
 ROUTERS = (
     predict.router,
@@ -9,6 +9,7 @@ ROUTERS = (
     versions.router,
     follow_ups.router,
     pacs.router,
+    stow.router,
     models.router,
     operations.router,
 )

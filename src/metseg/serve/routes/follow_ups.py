@@ -45,6 +45,7 @@ def _described(description: str, example: Any, **more: Any) -> dict[str, Any]:
             *_READ,
             "request.state",
             "request.results_missing",
+            "request.different_patients",
             "request.media_type",
             "request.too_large",
             "request.timeout",

@@ -16,10 +16,10 @@ from metseg.schemas import Answer, Kind
 from metseg.serve.http.content_negotiation import negotiate
 from metseg.serve.http.dependencies import Predicting, Svc
 from metseg.serve.http.error_handlers import respond
-from metseg.serve.http.multipart import Upload
 from metseg.serve.http.openapi import PREDICT_ANSWERS, PREDICT_BODY, UPLOADS, problems
 from metseg.serve.http.problem_details import Refused, make_problem
 from metseg.serve.http.request_options import options_of, take_flag
+from metseg.serve.http.upload_reader import Upload
 from metseg.serve.http.upload_validation import check_file
 from metseg.serve.http.uploads import receiving
 from metseg.serve.model_registry import PICTURES, USES, model_for

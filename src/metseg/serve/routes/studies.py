@@ -13,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from metseg.errors import InputError
 from metseg.schemas import BRAIN_MASK, LABEL_CHARACTERS, SEQUENCES, Kind, Options, State, Study, StudyChange, StudyList
 from metseg.serve.http.dependencies import Reading, Svc, Writing
-from metseg.serve.http.multipart import ReceivedFile, Upload
 from metseg.serve.http.openapi import LABEL_BODY, STUDY_BODY, UPLOADS, header, problems
 from metseg.serve.http.openapi_examples import ACCEPTED, STUDIES, STUDY
 from metseg.serve.http.problem_details import Refused
 from metseg.serve.http.request_options import options_of, take_label
 from metseg.serve.http.serializers import THUMBNAIL, study_of, summary_of
+from metseg.serve.http.upload_reader import ReceivedFile, Upload
 from metseg.serve.http.upload_traits import traits_of_upload
 from metseg.serve.http.upload_validation import check_file, require_brain_mask, study_kind
 from metseg.serve.http.uploads import read_json, receiving

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Path, Request, Response
@@ -10,10 +11,11 @@ from starlette.concurrency import run_in_threadpool
 
 from metseg.schemas import Kind
 from metseg.serve.http.dependencies import Reading, Svc, Writing
-from metseg.serve.http.multipart import Upload
+from metseg.serve.http.multipart import reader_for
 from metseg.serve.http.openapi import UPLOADS, VERSION_BODY, VERSION_MASK_BODY, header, problems
 from metseg.serve.http.openapi_examples import CORRECTED, VERSIONS
 from metseg.serve.http.problem_details import Refused
+from metseg.serve.http.upload_reader import Upload
 from metseg.serve.http.upload_validation import check_file
 from metseg.serve.http.uploads import invalid_body, read_json, receiving
 from metseg.serve.routes.artifacts import FILE_RESPONSES, ByteRange, is_content, send_file
@@ -44,7 +46,7 @@ _WRITE: Final = (
     "resources.disk",
 )
 #: Fields of an uploaded mask that people write.
-_FREE_TEXT: Final = ("note", "author")
+_MASK_FORM: Final = partial(reader_for, free_text=("note", "author"))
 
 
 def _created(description: str) -> dict[str, Any]:
@@ -138,7 +140,7 @@ async def upload_version(
     with service.gate.enter():
         await run_in_threadpool(service.versions.list, who, study_id)  # refuse before the upload is read
         limits = service.correction_limits
-        async with receiving(request, service.folders.incoming, limits, free_text=_FREE_TEXT) as upload:
+        async with receiving(request, service.folders.incoming, limits, _MASK_FORM) as upload:
             # Not before: a slow upload must not keep others from correcting.
             with service.correcting.enter():
                 version = await run_in_threadpool(_accept, service, who, study_id, upload)

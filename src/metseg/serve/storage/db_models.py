@@ -100,6 +100,8 @@ class StudyRecord(Record):
     lesion_count: Mapped[int | None]
     #: Given by the user; never a patient's name.
     label: Mapped[str] = mapped_column(String(60), default="", server_default="")
+    #: Of the patient id in the DICOM headers, see `metseg.serve.storage.patient_identity`; None: not known.
+    patient_hash: Mapped[str | None] = mapped_column(String(64))
 
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]

@@ -175,6 +175,11 @@ class Store:
             merged = Facts.model_validate({**study.facts, **facts, "timings_s": timings})
             study.facts = merged.model_dump(mode="json", exclude_none=True)
 
+    def set_patient(self, work: Work, patient_hash: str) -> None:
+        """Store the hash of the patient id."""
+        with self._change(work) as (_, study):
+            study.patient_hash = patient_hash
+
     @contextmanager
     def artifact(self, work: Work, name: str) -> Iterator[Path]:
         """Yield a path to write a result to; publish the file as an artifact if the block succeeds.

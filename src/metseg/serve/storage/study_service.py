@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session, selectinload
 
 from metseg.runtime.atomic_io import disk_full_is_an_error, flush_renames, flush_to_disk
 from metseg.schemas import Kind, Options, State
-from metseg.serve.http.multipart import ReceivedFile
 from metseg.serve.http.problem_details import Refused
+from metseg.serve.http.upload_reader import ReceivedFile
 from metseg.serve.settings import Settings
 from metseg.serve.storage import audit
 from metseg.serve.storage.api_keys import LOCAL_PRINCIPAL, Principal

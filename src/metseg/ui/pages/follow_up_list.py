@@ -9,8 +9,9 @@ from typing import Any, Final, cast
 
 import streamlit as st
 
+from metseg.client.service_errors import Refusal
 from metseg.follow_up_document import ClinicalStatus, Steroids
-from metseg.follow_up_schemas import MAX_EXAMINATIONS, FollowUpSummary, NewExamination, NewFollowUp
+from metseg.follow_up_schemas import MAX_EXAMINATIONS, FollowUpSummary, NewExamination, NewFollowUp, StoredFollowUp
 from metseg.schemas import LABEL_CHARACTERS, Kind, State, StudySummary
 from metseg.ui import error_display, session_state
 from metseg.ui.api_client import Api
@@ -20,6 +21,9 @@ from metseg.ui.pages.study_label import LABEL_HINT, checked_label
 #: Number of studies that are offered, and of comparisons that are listed: the newest.
 OFFERED: Final = 200
 LISTED: Final = 50
+
+#: Key of the studies that the service has refused because of their patient ids.
+_DIFFERENT: Final = "follow-different-patients"
 
 _UNKNOWN: Final = "not known"
 _STEROIDS: Final = (_UNKNOWN, "none", "decreased", "stable", "increased")
@@ -57,7 +61,10 @@ def _new(api: Api) -> None:
         key="follow-studies",
         max_selections=MAX_EXAMINATIONS,
     )
-    st.caption("The service stores no names, so it cannot check that the studies are of one patient: you must know it.")
+    st.caption(
+        "You must know that the studies are of one patient. The service stores no names; it only refuses DICOM studies "
+        "with different patient ids."
+    )
     dates = {study_id: st.session_state.get(_day_key(study_id)) for study_id in chosen}
     in_order = by_date(chosen, dates)
     examinations = [_examination(known[study_id], place) for place, study_id in enumerate(in_order)]
@@ -67,12 +74,39 @@ def _new(api: Api) -> None:
     problem = examination_problem(examinations)
     if problem:
         st.caption(problem)
+    allow_different_ids = _confirm_patient(in_order)
     is_ready = len(examinations) > 1 and is_order_known and not problem and label is not None
     if st.button("Compare", key="follow", type="primary", disabled=not is_ready):
         with st.spinner("Comparing the studies: a few seconds for each."):
-            made = api.follow_up(NewFollowUp(examinations=tuple(examinations), label=label or ""))
+            new = NewFollowUp(
+                examinations=tuple(examinations), label=label or "", allow_different_ids=allow_different_ids
+            )
+            made = _compared(api, new)
         session_state.open_follow_up(made.id)
         st.rerun()
+
+
+def _compared(api: Api, new: NewFollowUp) -> StoredFollowUp:
+    """Compare studies; if they seem to be of different patients, have the page ask for a confirmation."""
+    try:
+        return api.follow_up(new)
+    except Refusal as error:
+        if error.code != "request.different_patients":
+            raise
+        st.session_state[_DIFFERENT] = [one.study for one in new.examinations]
+        st.rerun()
+
+
+def _confirm_patient(in_order: Sequence[str]) -> bool:
+    """Return whether the user confirms that studies with different patient ids are of one patient."""
+    if sorted(st.session_state.get(_DIFFERENT, ())) != sorted(in_order) or not in_order:
+        return False
+    st.warning("The studies seem to be of different patients: their DICOM files have different patient ids.")
+    return st.checkbox(
+        "The patient is the same nevertheless",
+        key=f"follow-patient-{'-'.join(sorted(in_order))}",
+        help="For example studies of two hospitals. If the patients differ, no number of the comparison is valid.",
+    )
 
 
 def study_words(study: StudySummary) -> str:

@@ -34,6 +34,7 @@ class Outcome:
         facts: entries of `metseg.schemas.Facts`.
         warnings: warnings, one sentence each.
         lesions: lesions in the format of `metseg.lesion.Lesion`; None if the phase does not measure lesions.
+        patient_hash: keyed hash of the patient id; empty: the phase does not read it, or there is none.
         kept: values for later phases.
         elapsed_s: duration in seconds.
     """
@@ -41,6 +42,7 @@ class Outcome:
     facts: dict[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     lesions: tuple[dict[str, Any], ...] | None = None
+    patient_hash: str = ""
     kept: dict[str, Any] = field(default_factory=dict)
     elapsed_s: float = 0.0
 
@@ -141,6 +143,7 @@ class Job:
         models: cache of loaded models.
         cache: intermediates shared by the phases of a study.
         artifact: provides the path of a result.
+        hash_patient: returns the keyed hash of a patient id.
         on_share: called with the progress of the phase, 0 to 1; its exceptions end the phase.
         model_reason: why the model was chosen; empty if the request named it.
         dicom_exports: exports of `metseg.dicom_export.EXPORTS` that DICOM studies get.
@@ -155,6 +158,7 @@ class Job:
     models: Models
     cache: JobCache
     artifact: Artifacts
+    hash_patient: Callable[[str], str]
     on_share: OnShare = no_progress
     model_reason: str = ""
     dicom_exports: tuple[str, ...] = ()

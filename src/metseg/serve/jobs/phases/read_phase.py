@@ -16,7 +16,7 @@ from metseg.plot.images.overlay import grey
 from metseg.preprocess.prepared_case import reference_name
 from metseg.serve.jobs.phases.intermediates import anonymous, load_brain_mask, load_case, save_case, storable
 from metseg.serve.jobs.phases.job import Job, Outcome
-from metseg.serve.jobs.phases.upload_source import find_source
+from metseg.serve.jobs.phases.upload_source import find_source, patient_id_of
 from metseg.serve.storage.png_files import write_png
 from metseg.volume import Case
 
@@ -54,7 +54,13 @@ def read(job: Job) -> Outcome:
         "affine": None if image.affine is None else image.affine.tolist(),
         "slices": len(case.slice_names),
     }
-    return Outcome(facts=facts, warnings=case.warnings, kept={"reference": reference})
+    patient_id = patient_id_of(source, job.uploads)
+    return Outcome(
+        facts=facts,
+        warnings=case.warnings,
+        patient_hash=job.hash_patient(patient_id) if patient_id else "",
+        kept={"reference": reference},
+    )
 
 
 def the_case(job: Job) -> Case:

@@ -146,6 +146,28 @@ def _dicom(job: Job, data: DataPart) -> CaseSource:
     return studies[0]
 
 
+def patient_id_of(source: CaseSource, uploads: Sequence[WorkInput]) -> str:
+    """Return the patient id in the header of a DICOM study; empty if there is none. It is never stored itself.
+
+    Args:
+        source: from `find_source`.
+        uploads: the files that it was found in.
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if not {Kind.DICOM, Kind.ARCHIVE} & {upload.kind for upload in uploads}:
+        return ""
+    from metseg.io.dicom.dicom_files import DicomReader  # pydicom only where there is DICOM
+    from metseg.io.dicom.elements import Elements, read_header
+    from metseg.io.layouts.dicom_study import AskedStudy
+
+    assert isinstance(source, AskedStudy)
+    place = next(frame.place for series in source.series.values() for frame in series.frames)
+    with DicomReader() as reader, reader.open(place) as stream:
+        header, _ = read_header(stream, ["PatientID"])
+    return Elements([header]).text("PatientID")
+
+
 Finder = Callable[[Job, DataPart], CaseSource]
 
 _FINDERS: Mapping[Kind, Finder] = {
