@@ -86,9 +86,9 @@ def test_of_two_processes_the_first_one_keeps_its_copies(folder: StudyFolder, mo
 
     def overtaken(inputs: Path, out: Path) -> int:
         monkeypatch.setattr(input_cleaning, "_copies", copy)
-        next(inputs.glob("*.dcm")).rename(folder.root / "read already")
+        (inputs / "0001.dcm").rename(folder.root / "not copied")
         copies = copy(inputs, out)
-        (folder.root / "read already").rename(inputs / "0001.dcm")
+        (folder.root / "not copied").rename(inputs / "0001.dcm")
         input_cleaning.deidentify_inputs(folder)
         return copies
 
