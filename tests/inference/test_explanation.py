@@ -148,6 +148,40 @@ def test_the_map_depends_on_the_region() -> None:
     assert not seg_grad_cam(network, images, layer, torch.zeros_like(first), CLASSES).any()
 
 
+@pytest.mark.parametrize(("name", "layer", "dimensions"), [
+    ("efficient_unet", "full_size", 2),
+    ("efficient_unet", "full_size", 3),
+    ("inception_unet", "encoder.Conv2d_1a_3x3", 2),
+])  # fmt: skip
+def test_maps_of_networks_that_see_upright_slices_have_the_axes_of_the_image(
+    name: str, layer: str, dimensions: int
+) -> None:
+    network = build_model(name, {}, in_channels=1, out_channels=1, dimensions=dimensions, initial_weights=False).eval()
+    square = (slice(40, 56), slice(8, 24), slice(3, 5))[:dimensions]
+    images = torch.zeros(1, 1, *(64, 96, 8)[:dimensions])
+    images[0, 0][square] = 5
+    found = seg_grad_cam(network, images, find_layer(network, layer)[1], torch.ones_like(images[:, 0]) > 0, CLASSES)
+    differs = (found[0] - found[0].median()).abs()
+    border = torch.ones_like(differs, dtype=torch.bool)  # padding changes the features there
+    border[4:-4, 4:-4] = False
+    places = torch.nonzero((differs > 0.01 * differs.max()) & ~border)
+    reach = 4  # of the convolution and the interpolation
+    for axis, side in enumerate(square):
+        assert side.start - reach <= places[:, axis].min() <= places[:, axis].max() < side.stop + reach
+
+
+def test_a_network_of_volumes_that_sees_slices_has_the_bottleneck_of_its_slices() -> None:
+    flat, volumes = (
+        build_model(
+            "efficient_unet", {}, in_channels=1, out_channels=1, dimensions=dimensions, initial_weights=False
+        ).eval()
+        for dimensions in (2, 3)
+    )
+    assert bottleneck_name(volumes) == bottleneck_name(flat)
+    maps = Explainer([volumes], CLASSES, threshold=0.5)(torch.randn(2, 1, 33, 40, 3))
+    assert maps.shape == (2, 1, 33, 40, 3)
+
+
 @pytest.mark.parametrize("name", ["attention_unet", "gated_unet"])
 def test_gates_are_shares_with_the_finest_level_first(name: str) -> None:
     network = build_model(name, SMALL, in_channels=1, out_channels=1).eval()

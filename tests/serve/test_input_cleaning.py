@@ -69,6 +69,35 @@ def test_a_killed_process_leaves_nothing_half_done(folder: StudyFolder, monkeypa
     assert len(list(folder.deidentified.rglob("*.dcm"))) == 4
 
 
+def test_copies_stay_complete_if_a_process_was_killed_while_it_removed_the_uploads(folder: StudyFolder) -> None:
+    some = folder.inputs / "0001.dcm"
+    content = some.read_bytes()
+    input_cleaning.deidentify_inputs(folder)
+    folder.inputs.mkdir()
+    some.write_bytes(content)
+    input_cleaning.deidentify_inputs(folder)
+    assert len(list(folder.deidentified.rglob("*.dcm"))) == 4
+    assert not folder.inputs.exists()
+
+
+def test_of_two_processes_the_first_one_keeps_its_copies(folder: StudyFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sweeper and the worker that ended the study can copy at the same time."""
+    copy = input_cleaning._copies
+
+    def overtaken(inputs: Path, out: Path) -> int:
+        monkeypatch.setattr(input_cleaning, "_copies", copy)
+        (inputs / "0001.dcm").rename(folder.root / "not copied")
+        copies = copy(inputs, out)
+        (folder.root / "not copied").rename(inputs / "0001.dcm")
+        input_cleaning.deidentify_inputs(folder)
+        return copies
+
+    monkeypatch.setattr(input_cleaning, "_copies", overtaken)
+    with pytest.raises(OSError, match="deidentified"):
+        input_cleaning.deidentify_inputs(folder)
+    assert len(list(folder.deidentified.rglob("*.dcm"))) == 4
+
+
 def test_a_full_disk_keeps_the_uploads_until_the_next_sweep(
     home: Path, folder: StudyFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

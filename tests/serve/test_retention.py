@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.orm import Session
 
 from metseg.schemas import State
 from metseg.serve.service_context import Service
@@ -108,6 +110,32 @@ def test_uploads_and_scratch_of_what_ended_go(service: Service, study: str, swee
     finish(service, study)
     sweeper_at(timedelta(0)).sweep()
     assert {path.name for path in folder.root.iterdir()} == {"artifacts"}
+
+
+def test_files_are_tidied_outside_of_a_transaction(
+    service: Service, study: str, sweeper_at: Callable[..., Sweeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """De-identified copies of a large study take minutes, for which a database should not keep old rows."""
+    finish(service, study)
+    tidied: list[str] = []
+    open_reads: list[str] = []
+
+    @contextmanager
+    def read() -> Iterator[Session]:
+        with read_really() as session:
+            open_reads.append("read")
+            yield session
+            open_reads.pop()
+
+    def note(_: object, study_id: str, __: object) -> None:
+        assert not open_reads
+        tidied.append(study_id)
+
+    read_really = service.database.read
+    monkeypatch.setattr(service.database, "read", read)
+    monkeypatch.setattr(retention, "discard_scratch", note)
+    sweeper_at(timedelta(0)).tidy()
+    assert tidied == [study]
 
 
 @pytest.mark.parametrize("at_once", [retention.AT_ONCE, 1])

@@ -80,6 +80,19 @@ class SegmentationNetwork(nn.Module):
         twin._modules = {**self._modules, "body": body}
         return twin.eval()
 
+    def in_image_axes(self, features: torch.Tensor, images: int) -> torch.Tensor:
+        """Return the features of a module below ``body`` with the axes of the images, (N, C, X, Y[, Z]).
+
+        Some architectures compute with other axes than those of the images; see
+        `metseg.model.networks.layers.UprightSlices`.
+
+        Args:
+            features: output of the module.
+            images: N, the number of images.
+        """
+        convert: Any = getattr(self.body, "in_image_axes", None)
+        return features if convert is None else convert(features, images)
+
     def parameter_count(self, *, trainable_only: bool = False) -> int:
         """Return how many numbers the network holds in its parameters."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad or not trainable_only)

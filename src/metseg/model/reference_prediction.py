@@ -19,8 +19,8 @@ from metseg.recipe import Recipe
 #: Largest accepted difference of a probability.
 TOLERANCE: Final = 1e-3
 _LEAST_SIDE: Final = 32
-#: Voxels that are kept, at most.
-_KEPT: Final = 256
+#: Largest number of probabilities in the file.
+_MOST_STORED: Final = 256
 
 
 def reference_prediction(networks: Sequence[SegmentationNetwork], recipe: Recipe) -> dict[str, Any]:
@@ -97,4 +97,4 @@ def _reference_input(shape: tuple[int, ...]) -> torch.Tensor:
 def _probabilities(networks: Sequence[SegmentationNetwork], recipe: Recipe, shape: tuple[int, ...]) -> Any:
     outputs, images = outputs_of(recipe), _reference_input(shape)
     mean = torch.stack([outputs.probabilities(network(images)) for network in networks]).mean(dim=0).flatten()
-    return mean[:: -(-len(mean) // _KEPT)].numpy().astype(np.float64)
+    return mean[:: -(-len(mean) // _MOST_STORED)].numpy().astype(np.float64)

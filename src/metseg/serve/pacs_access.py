@@ -33,6 +33,7 @@ from metseg.serve.http.uploads import Limits
 from metseg.serve.settings import Settings
 from metseg.serve.storage.api_keys import Principal
 from metseg.serve.storage.db_models import StudyRecord
+from metseg.serve.storage.folders import sha256_of
 from metseg.serve.storage.study_service import Studies
 from metseg.serve.storage.version_repository import Versions
 
@@ -219,7 +220,7 @@ def _as_upload(paths: list[Path], retrieved: Path, folder: Path) -> Upload:
     for number, path in enumerate(paths, start=1):
         place = folder / f"{number:04d}"
         os.replace(path, place)
-        upload.files.append(ReceivedFile(number, place, None, place.stat().st_size, _sha256(place)))
+        upload.files.append(ReceivedFile(number, place, None, place.stat().st_size, sha256_of(place)))
     shutil.rmtree(retrieved)
     return upload
 
@@ -227,11 +228,6 @@ def _as_upload(paths: list[Path], retrieved: Path, folder: Path) -> Upload:
 def _digest(asked: PacsFetch, uids: Sequence[str]) -> str:
     content = [asked.study_uid, asked.options.model_dump(mode="json"), sorted(uids)]
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _modality(path: Path) -> str:

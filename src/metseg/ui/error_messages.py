@@ -350,6 +350,10 @@ WORDS: Final[Mapping[str, ErrorText]] = {
     ),
     "pacs.busy": ErrorText("The PACS is busy", "Try again in a few minutes."),
     "pacs.interrupted": ErrorText("The connection to the PACS ended too early", "Try again."),
+    "resources.port": ErrorText(
+        "The service takes another study from this PACS",
+        "Try again in a few minutes. If it happens again, tell the administrator: the port for C-MOVE is in use.",
+    ),
     "pacs.absent": ErrorText("The PACS does not have this study any more", "Search again."),
     "usage.missing_extra": ErrorText(
         "The service cannot reach a PACS", "Tell the administrator to install metseg with the extra 'pacs'."

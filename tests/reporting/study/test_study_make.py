@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -227,6 +227,15 @@ def test_lesions_of_slices_are_said_to_be_counted_in_each_slice() -> None:
     note = "Lesions are counted in each slice: a lesion that five slices show counts as five."
     assert note not in performance_table(Model("volumes", performance=(scored,))).notes
     assert note in performance_table(Model("slices", performance=(replace(scored, in_slices=True),))).notes
+
+
+@pytest.mark.parametrize("part", ["test", "validation"])
+def test_scores_on_pictures_of_unknown_patients_do_not_speak_of_patients(part: Literal["test", "validation"]) -> None:
+    model = Model("slices", performance=(Performance(part, "lesion", 13, 0.81, unit="pictures"),))
+    table = performance_table(model)
+    assert [column.title for column in table.columns][1] == "Pictures"
+    assert table.rows[0][1] == "13"
+    assert "patients" not in " ".join((table.caption, *table.notes))
 
 
 def test_the_limits_of_a_model_of_simulated_patients_leave_out_its_licence(volume_document: Make) -> None:

@@ -77,11 +77,14 @@ def bottleneck_name(network: SegmentationNetwork) -> str:
 
 
 def _features(network: SegmentationNetwork) -> list[tuple[str, Tensor]]:
-    """Return name and output (1, C, *S) of each module that returns features of a trial image, as they end."""
+    """Return name and output of each module that returns features of a trial image, as they end.
+
+    The outputs are (1, C, *S), or have the network's own axes: see `SegmentationNetwork.in_image_axes`.
+    """
     found: list[tuple[str, Tensor]] = []
 
     def note(name: str, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim == network.dimensions + 2:
+        if isinstance(output, Tensor) and network.in_image_axes(output, 1).ndim == network.dimensions + 2:
             found.append((name, output))
 
     image = torch.zeros(1, network.in_channels, *[TRIAL_SIDE] * network.dimensions)

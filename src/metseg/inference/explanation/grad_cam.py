@@ -55,8 +55,9 @@ def seg_grad_cam(
     with torch.enable_grad(), _outputs_of([layer]) as kept:
         score = (lesion_logit(_logits(network, images), outputs) * region).sum()
         (gradient,) = torch.autograd.grad(score, kept[-1:])
+    gradient, features = (network.in_image_axes(one, len(images)) for one in (gradient, kept[-1].detach()))
     weights = gradient.mean(dim=tuple(range(2, gradient.ndim)), keepdim=True)
-    coarse = torch.relu((weights * kept[-1].detach()).sum(dim=1, keepdim=True))
+    coarse = torch.relu((weights * features).sum(dim=1, keepdim=True))
     return _resized(coarse, network, images)[:, 0]
 
 

@@ -25,7 +25,7 @@ from metseg.model.networks.efficientnet_lite import (
     adapt_checkpoint,
     neighbours_of,
 )
-from metseg.model.networks.layers import ConvNormAct, UpBlock
+from metseg.model.networks.layers import ConvNormAct, UpBlock, UprightSlices
 from metseg.model.networks.network_options import EfficientUnetOptions
 from metseg.model.pretrained_encoder import load_encoder
 
@@ -48,13 +48,14 @@ def build(options: EfficientUnetOptions, *, in_channels: int, out_channels: int,
     return network
 
 
-class EfficientUNet(nn.Module):
+class EfficientUNet(UprightSlices):
     """See the module's text."""
 
     def __init__(
         self, options: EfficientUnetOptions, *, in_channels: int, out_channels: int, dimensions: int = 2
     ) -> None:
         super().__init__()
+        self.dimensions = dimensions
         self.encoder = EfficientNetLite(in_channels)
         self.dropout = nn.Dropout2d(options.dropout)
         *shallow, deepest = FEATURE_CHANNELS
@@ -74,11 +75,15 @@ class EfficientUNet(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         # Slices come as (X, Y); the encoder learnt on pictures as (rows, columns), and upright ones.
         if images.ndim == 4:
-            return self._of_slices(images.transpose(2, 3), 1).transpose(2, 3)
-        slices = images.shape[-1]
+            return self.in_image_axes(self._of_slices(images.transpose(2, 3), 1), images.shape[0])
         upright = images.permute(0, 4, 1, 3, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-        logits = self._of_slices(upright, slices)
-        return logits.reshape(-1, slices, *logits.shape[1:]).permute(0, 2, 4, 3, 1)
+        return self.in_image_axes(self._of_slices(upright, images.shape[-1]), images.shape[0])
+
+    def in_image_axes(self, features: torch.Tensor, images: int) -> torch.Tensor:
+        """Return features (N · slices, C, rows, columns) as (N, C, X, Y[, Z]); others are unchanged."""
+        if self.dimensions == 2 or features.ndim != 4:
+            return super().in_image_axes(features, images)
+        return features.reshape(images, -1, *features.shape[1:]).permute(0, 2, 4, 3, 1)
 
     def _of_slices(self, images: torch.Tensor, slices: int) -> torch.Tensor:
         skips: list[torch.Tensor] = [self.full_size(images), *self.encoder(images, slices)]

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from metseg.model.networks.inception_v3 import FEATURE_CHANNELS, STEM_WEIGHT, InceptionV3, without_classifier
 from metseg.model.networks.keras_inception import is_hdf5, read_keras_inception
-from metseg.model.networks.layers import ConvNormAct
+from metseg.model.networks.layers import ConvNormAct, UprightSlices
 from metseg.model.networks.network_options import InceptionUnetOptions
 from metseg.model.pretrained_encoder import load_encoder
 from metseg.model.weights import read_checkpoint
@@ -46,7 +46,7 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     return read_keras_inception(path) if is_hdf5(path) else read_checkpoint(path)
 
 
-class InceptionUNet(nn.Module):
+class InceptionUNet(UprightSlices):
     """See the module's text."""
 
     def __init__(self, options: InceptionUnetOptions, *, in_channels: int, out_channels: int) -> None:
@@ -77,10 +77,10 @@ class InceptionUNet(nn.Module):
                 features = torch.cat([features, skips.pop()], dim=1)
             features = block(features)
         logits: torch.Tensor = self.head(features)
-        return logits.transpose(2, 3)
+        return self.in_image_axes(logits, images.shape[0])
 
 
-class InceptionPlain(nn.Module):
+class InceptionPlain(UprightSlices):
     """The encoder under the decoder of course notebooks: three convolutions with ReLU and two up-samplings.
 
     The notebooks stop at 1/8 of the picture's size (two doublings after five halvings), so that their answer does not
@@ -103,4 +103,4 @@ class InceptionPlain(nn.Module):
                 features = functional.interpolate(features, scale_factor=2, mode="nearest")
             features = functional.relu(convolution(features))
         logits = functional.interpolate(self.head(features), size=upright.shape[2:], mode="bilinear")
-        return logits.transpose(2, 3)
+        return self.in_image_axes(logits, images.shape[0])

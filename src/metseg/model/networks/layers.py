@@ -179,6 +179,19 @@ class UpBlock(nn.Module):
         return joined
 
 
+class UprightSlices(nn.Module):
+    """An architecture that computes with upright slices (rows, columns), while images and logits are (X, Y)."""
+
+    def in_image_axes(self, features: torch.Tensor, images: int) -> torch.Tensor:  # noqa: ARG002
+        """Return the features of a module, (N, C, rows, columns), as (N, C, X, Y); others are unchanged.
+
+        Args:
+            features: output of the module.
+            images: N.
+        """
+        return features.transpose(2, 3) if features.ndim == 4 else features
+
+
 @dataclass(frozen=True)
 class EveryNth:
     """A forward hook that picks every n-th position of a module's input along each spatial axis."""

@@ -218,22 +218,23 @@ def _capital(text: str) -> str:
 def performance_table(model: Model) -> Table:
     """Return the scores of a model. There is at least one region."""
     first = model.performance[0]
-    whose = {
-        "test": "Scored on test patients, who were not part of the training.",
+    unit = first.unit
+    scored_on = {
+        "test": f"Scored on test {unit} outside of the training data.",
         "validation": (
-            "Scored on validation patients, who decided which epoch was kept: scores on other patients are likely "
-            "to be lower."
+            f"Scored on the validation {unit} that decided which epoch was kept: scores on other {unit} are likely to "
+            "be lower."
         ),
     }
     return Table(
         caption=(
             "Scores on simulated patients, not on real ones"
             if model.is_simulated
-            else "Scores on patients with a known truth"
+            else f"Scores on {unit} with a known truth"
         ),
         columns=(
             Column("Region", is_number=False, width=1.5),
-            Column("Patients", width=0.7),
+            Column(_capital(unit), width=0.7),
             Column("Dice, mean (95 % interval)", width=1.7),
             Column("Lesions found", width=1.3),
             Column("False lesions", width=0.9),
@@ -241,7 +242,7 @@ def performance_table(model: Model) -> Table:
         rows=tuple(
             (
                 _capital(_short(one.region)),
-                str(one.patients) if one.unit == "patients" else f"{one.patients} {one.unit}",
+                str(one.patients) if one.unit == unit else f"{one.patients} {one.unit}",
                 score(one.dice, one.low, one.high),
                 "–" if one.found is None or one.missed is None else share(one.found, one.found + one.missed),
                 "–" if one.false is None else str(one.false),
@@ -249,8 +250,8 @@ def performance_table(model: Model) -> Table:
             for one in model.performance
         ),
         notes=(
-            whose[first.part],
-            f"Dice coefficient: 1 for full agreement of outline and truth, 0 for no overlap; mean over {first.unit}.",
+            scored_on[first.part],
+            f"Dice coefficient: 1 for full agreement of outline and truth, 0 for no overlap; mean over {unit}.",
             *((sentence(LESIONS_IN_SLICES),) if first.in_slices else ()),
         ),
     )

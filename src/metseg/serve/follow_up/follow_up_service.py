@@ -39,11 +39,11 @@ from metseg.serve.http.serializers import study_of
 from metseg.serve.http.uploads import Limits, working_folder
 from metseg.serve.storage.api_keys import Principal
 from metseg.serve.storage.db_models import FollowUpRecord
+from metseg.serve.storage.folders import sha256_of
 from metseg.serve.storage.follow_up_repository import ExaminationRow, FollowUpRows, NewFollowUpRow
 from metseg.serve.storage.patient_identity import differ
 from metseg.serve.storage.study_service import Studies
 from metseg.serve.storage.version_repository import Versions
-from metseg.serve.versions.version_files import sha256_of
 
 _DOCUMENT: Final = "follow-up.json"
 _REPORT_FORMATS: Final = ("pdf", "html")

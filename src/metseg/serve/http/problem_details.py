@@ -68,6 +68,7 @@ STATUS: Final[Mapping[str, int]] = {
     "pacs.timeout": 503,
     "pacs.busy": 503,
     "pacs.interrupted": 503,
+    "resources.port": 503,
     "usage.missing_extra": 503,
     "usage.unknown_name": 422,
     "licence.not_accepted": 403,

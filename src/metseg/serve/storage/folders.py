@@ -12,6 +12,7 @@ follow-ups/<follow-up id>/    files of a follow-up, moved into place as a whole
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -91,6 +92,12 @@ class Folders:
         """Remove all files of follow-ups."""
         for follow_up_id in ids:
             shutil.rmtree(self.follow_ups / follow_up_id, ignore_errors=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 checksum of a file in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _restrict(path: Path, mode: int) -> None:

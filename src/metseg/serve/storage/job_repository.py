@@ -6,7 +6,6 @@ or it was cancelled or deleted, the next write raises `StudyWithdrawn` and chang
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from metseg.serve.storage import audit
 from metseg.serve.storage.artifact_names import media_type_of
 from metseg.serve.storage.database import Database
 from metseg.serve.storage.db_models import ArtifactRecord, LesionRecord, StudyRecord, WarningRecord
-from metseg.serve.storage.folders import Folders, StudyFolder
+from metseg.serve.storage.folders import Folders, StudyFolder, sha256_of
 
 Clock = Callable[[], datetime]
 
@@ -197,7 +196,7 @@ class Store:
         with atomic_file(work.folder.work / name) as temporary:
             yield temporary
         written = work.folder.work / name
-        size, digest = written.stat().st_size, _sha256(written)
+        size, digest = written.stat().st_size, sha256_of(written)
         with self._change(work) as (session, study):
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(written, target)
@@ -302,8 +301,3 @@ def _replace(study: StudyRecord, name: str, kept: list[Any], new: list[Any]) -> 
     assert session is not None
     session.flush()
     setattr(study, name, [*kept, *new])
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -105,8 +105,9 @@ class Sweeper:
         since = self.clock() - TIDY_FOR
         ended = (StudyRecord.state.in_(FINAL_STATES), StudyRecord.finished_at > since)
         with self.database.read() as session:
-            for study_id in session.scalars(sa.select(StudyRecord.id).where(*ended)):
-                discard_scratch(self.folders, study_id, self.settings)
+            found = list(session.scalars(sa.select(StudyRecord.id).where(*ended)))
+        for study_id in found:  # outside of the transaction: copies of large studies take minutes
+            discard_scratch(self.folders, study_id, self.settings)
 
     def remove_orphans(self) -> None:
         """Remove abandoned uploads, and folders of studies, versions and follow-ups without a row."""

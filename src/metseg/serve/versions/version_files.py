@@ -5,7 +5,6 @@ Every version has a folder of its own, `versions/<random>/` in the folder of its
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, Final
@@ -27,6 +26,7 @@ from metseg.reporting.study.document_reader import parse_document
 from metseg.runtime.atomic_io import write_text
 from metseg.schemas import Facts
 from metseg.serve.http.problem_details import Refused
+from metseg.serve.storage.folders import sha256_of
 from metseg.serve.storage.png_files import write_png
 from metseg.serve.versions.findings import Findings, Labels, StudyPixels, number_lesions
 from metseg.version_schemas import FINDINGS, VERSION_ARTIFACTS, VersionLesion
@@ -137,11 +137,6 @@ def artifact_entries(folder: Path) -> list[dict[str, Any]]:
         }
         for path in sorted(folder.iterdir(), key=order)
     ]
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _pattern(name: str) -> str:

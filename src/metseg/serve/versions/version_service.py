@@ -18,6 +18,7 @@ from metseg.serve.http.serializers import study_of
 from metseg.serve.http.uploads import Limits, working_folder
 from metseg.serve.storage.api_keys import Principal
 from metseg.serve.storage.db_models import VersionRecord
+from metseg.serve.storage.folders import sha256_of
 from metseg.serve.storage.study_service import Studies
 from metseg.serve.storage.version_repository import NewVersionRow, Versions
 from metseg.serve.versions.editing import apply_edits, replace_by_mask, with_joined
@@ -34,7 +35,6 @@ from metseg.serve.versions.version_files import (
     read_model_findings,
     read_pixels,
     read_uploaded_mask,
-    sha256_of,
     write_findings,
 )
 from metseg.serve.versions.version_report import VersionText, write_documents

@@ -35,7 +35,7 @@ def show_pacs(api: Api) -> None:
         return
     name = st.selectbox("PACS", names, key="pacs-name") if len(names) > 1 else names[0]
     asked = _conditions()
-    if st.button("Search", key="pacs-search", type="primary", disabled=asked == PacsSearch()):
+    if st.button("Search", key="pacs-search", type="primary", disabled=not is_narrow(asked)):
         with error_display.told():
             st.session_state[_FOUND] = (name, api.search_pacs(str(name), asked))
     found_in, found = st.session_state.get(_FOUND, (None, None))
@@ -50,14 +50,21 @@ def _conditions() -> PacsSearch:
     return PacsSearch(
         patient_id=_line(patient_id.text_input("Patient id", key="pacs-id", max_chars=_TEXT)),
         patient_name=_line(
-            patient_name.text_input(
-                "Patient name", key="pacs-patient", max_chars=_TEXT, help="Such as Doe* or Doe^Jane"
-            )
+            patient_name.text_input("Patient name", key="pacs-patient", max_chars=_TEXT, help=_NAME_HELP)
         ),
         dates=dates_of(given),
         description=_line(description.text_input("Description", key="pacs-description", max_chars=_TEXT)),
         modality=modality.selectbox("Modality", ("MR", ""), key="pacs-modality", format_func=lambda one: one or "any"),
     )
+
+
+def is_narrow(asked: PacsSearch) -> bool:
+    """Return whether a search has a condition beside the modality, which alone would list most of a PACS.
+
+    >>> is_narrow(PacsSearch(modality="MR")), is_narrow(PacsSearch(patient_name="Doe*"))
+    (False, True)
+    """
+    return asked.model_copy(update={"modality": ""}) != PacsSearch()
 
 
 def _line(text: str) -> str:
