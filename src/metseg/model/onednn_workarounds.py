@@ -27,7 +27,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metseg.model.depthwise_gradients import convolve_depthwise, has_quick_gradients
-from metseg.model.networks.layers import CHANNELS_LAST, Network, UpsampledConv2d, UpsampledConv3d, with_classes
+from metseg.model.networks.layers import (
+    CHANNELS_LAST,
+    Network,
+    ThreeSlicesConv2d,
+    UpsampledConv2d,
+    UpsampledConv3d,
+    with_classes,
+)
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -293,6 +300,22 @@ class _UpsampledConv2d(_Merged, UpsampledConv2d, _Conv2d): ...  # type: ignore[m
 class _UpsampledConv3d(_Merged, UpsampledConv3d, _Conv3d): ...  # type: ignore[misc]
 
 
+class _ThreeSlicesConv2d(ThreeSlicesConv2d, _Conv2d):
+    """As one convolution of the volume, whose kernel is three slices thick and one pixel wide.
+
+    The slices in channels-last layout already are a volume in that layout, so nothing is copied.
+    """
+
+    def forward(self, features: Tensor, slices: int) -> Tensor:  # type: ignore[override]
+        if features.device.type != "cpu" or min(slices, *features.shape[2:]) < LEAST_SIDE:
+            return super().forward(features, slices)
+        pixels = features.contiguous(memory_format=torch.channels_last)
+        volume = pixels.unflatten(0, (-1, slices)).transpose(1, 2)
+        kernel = self.weight.reshape(self.out_channels, 3, -1, 1, 1).transpose(1, 2)
+        answer = functional.conv3d(volume, kernel, self.bias, padding=(1, 0, 0))
+        return answer.transpose(1, 2).flatten(0, 1)
+
+
 class _ConvTranspose2d(_CarefulUp, nn.ConvTranspose2d): ...
 
 
@@ -302,6 +325,7 @@ class _ConvTranspose3d(_CarefulUp, nn.ConvTranspose3d): ...
 _CAREFUL: dict[type, type] = {
     nn.Conv2d: _Conv2d,
     nn.Conv3d: _Conv3d,
+    ThreeSlicesConv2d: _ThreeSlicesConv2d,
     UpsampledConv2d: _UpsampledConv2d,
     UpsampledConv3d: _UpsampledConv3d,
     nn.ConvTranspose2d: _ConvTranspose2d,

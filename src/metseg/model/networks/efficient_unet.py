@@ -23,9 +23,8 @@ from metseg.model.networks.efficientnet_lite import (
     STEM_WEIGHT,
     EfficientNetLite,
     adapt_checkpoint,
-    neighbours_of,
 )
-from metseg.model.networks.layers import ConvNormAct, UpBlock
+from metseg.model.networks.layers import ConvNormAct, ThreeSlicesConv2d, UpBlock, make_norm
 from metseg.model.networks.network_options import EfficientUnetOptions
 from metseg.model.pretrained_encoder import load_encoder
 
@@ -94,13 +93,16 @@ class AcrossSlices(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.mix = ConvNormAct(3 * channels, channels, dimensions=2, kernel_size=1)
+        self.mix = nn.Sequential(
+            ThreeSlicesConv2d(channels, channels),
+            make_norm("batch", channels, dimensions=2),
+            nn.ReLU(inplace=True),
+        )
 
     def forward(self, features: torch.Tensor, slices: int) -> torch.Tensor:
         """Return features of the shape (N · slices, C, rows, columns) that they have."""
-        pixels = features.permute(0, 2, 3, 1)  # channels last, as convolutions like them
-        before, behind = neighbours_of(pixels, slices)
-        mixed: torch.Tensor = self.mix(torch.cat([before, pixels, behind], dim=-1).permute(0, 3, 1, 2))
+        over_three, norm, activation = self.mix
+        mixed: torch.Tensor = activation(norm(over_three(features, slices)))
         return features + mixed
 
 
