@@ -161,3 +161,22 @@ def test_few_slices_are_joined(count: int, volumes: int, monkeypatch: pytest.Mon
     monkeypatch.setattr("torch.nn.functional.conv3d", convolved)
     use_safe_convolutions(ThreeSlicesConv2d(4, 6))(torch.zeros(count, 4, 5, 7), count)
     assert convolved.call_count == volumes
+
+
+@pytest.mark.parametrize(("dimensions", "shape"), [(2, (2, 3, 64, 96)), (3, (1, 3, 64, 96, 4))])
+def test_folded_norms_give_the_same_answer(dimensions: int, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(6)
+    network = build_model("efficient_unet", {}, in_channels=3, out_channels=2, dimensions=dimensions)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.bias)
+            module.momentum = 1.0
+    images = torch.randn(shape)
+    with torch.no_grad():
+        network.train()(images)  # statistics that are not those of a new network
+        keys = set(network.state_dict())
+        expected, folded = network.eval()(images), network.folded()
+        got = folded(images)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    assert set(network.state_dict()) == keys, "the network itself stays"
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())

@@ -13,10 +13,13 @@ across them.
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from metseg.model.networks.efficientnet_lite import (
     FEATURE_CHANNELS,
@@ -78,6 +81,16 @@ class EfficientUNet(nn.Module):
         upright = images.permute(0, 4, 1, 3, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
         logits = self._of_slices(upright, slices)
         return logits.reshape(-1, slices, *logits.shape[1:]).permute(0, 2, 4, 3, 1)
+
+    def folded(self) -> EfficientUNet:
+        """Return a copy for predictions, with batch normalisation folded into the convolutions."""
+        twin = copy.deepcopy(self).eval()  # shared weights would go to a device with it
+        for block in list(twin.modules()):
+            for (place, convolution), (behind, norm) in pairwise(list(block.named_children())):
+                if isinstance(norm, _BatchNorm):  # all of them come directly behind their convolution
+                    setattr(block, place, fuse_conv_bn_eval(convolution, norm))
+                    setattr(block, behind, nn.Identity())
+        return twin
 
     def _of_slices(self, images: torch.Tensor, slices: int) -> torch.Tensor:
         skips: list[torch.Tensor] = [self.full_size(images), *self.encoder(images, slices)]
