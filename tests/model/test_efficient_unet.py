@@ -12,6 +12,7 @@ import torch
 
 from metseg.errors import BundleError
 from metseg.model import build_model, releases
+from metseg.model import onednn_workarounds as careful
 from metseg.model.networks.efficientnet_lite import (
     FEATURE_CHANNELS,
     STEM_WEIGHT,
@@ -180,3 +181,16 @@ def test_folded_norms_give_the_same_answer(dimensions: int, shape: tuple[int, ..
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
     assert set(network.state_dict()) == keys, "the network itself stays"
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
+def test_a_bias_of_three_slices_is_not_rounded() -> None:
+    if careful._CONVOLVE is None or not careful._HAS_BFLOAT16():
+        pytest.skip("oneDNN has no bfloat16 here")
+    convolution = use_safe_convolutions(ThreeSlicesConv2d(4, 2))
+    convolution.weight.data.zero_()
+    convolution.weight.data[:, 4] = -1.0  # the slice itself
+    convolution.bias = torch.nn.Parameter(torch.tensor([256.3, 256.6]))  # as a folded norm leaves one
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        answer = convolution(torch.full((4, 4, 5, 7), 256.0), 4)
+    expected = torch.tensor([0.3, 0.6]).reshape(1, 2, 1, 1).expand_as(answer)
+    torch.testing.assert_close(answer.float(), expected, rtol=0.0, atol=0.002)

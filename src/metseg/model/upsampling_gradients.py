@@ -1,9 +1,9 @@
 """Joining features, bilinearly doubled, with a skip on a CPU, with quick gradients.
 
-torch's own gradients are slow in two places (`benchmarks/upsampling_gradients.py` compares them):
+torch's own gradients are slow in two places (`benchmarks/efficient_unet.py` measures a network with them):
 
-- that of the upsampling takes 3 times as long as the upsampling. Of the gradient with its border repeated, it is a
-  depthwise convolution of stride 2;
+- that of the upsampling takes 3 times as long as a depthwise convolution of stride 2, which gives the same
+  where the border is repeated;
 - that of the skip is a part of a larger tensor, and the layers before the skip read such a part slowly.
 """
 
