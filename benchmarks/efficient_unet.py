@@ -1,4 +1,4 @@
-"""Processor time of `efficient_unet`: training steps of slices and volumes, and predictions with and without folded norms.
+"""Processor time of `efficient_unet`: training steps of slices and volumes, predictions with and without folded norms.
 
 On one core in bfloat16 with channels last, freed memory kept as in trainings; the median::
 
