@@ -324,7 +324,7 @@ class _ThreeSlicesConv2d(ThreeSlicesConv2d, _Conv2d):
         if features.device.type != "cpu" or min(slices, *features.shape[2:]) < LEAST_SIDE:
             return super().forward(features, slices)
         pixels = features.contiguous(memory_format=torch.channels_last)
-        volume = pixels.unflatten(0, (-1, slices)).transpose(1, 2)
+        volume = pixels.reshape(-1, slices, *pixels.shape[1:]).transpose(1, 2)
         kernel = self.weight.reshape(self.out_channels, 3, -1, 1, 1).transpose(1, 2)
         around = (1, 0, 0)
         if self.bias is not None and self._rounds_bias(volume):
