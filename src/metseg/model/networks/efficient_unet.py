@@ -87,7 +87,7 @@ class EfficientUNet(nn.Module):
         twin = copy.deepcopy(self).eval()  # shared weights would go to a device with it
         for block in list(twin.modules()):
             for (place, convolution), (behind, norm) in pairwise(list(block.named_children())):
-                if isinstance(norm, _BatchNorm):  # all of them come directly behind their convolution
+                if isinstance(convolution, nn.Conv2d) and isinstance(norm, _BatchNorm):
                     setattr(block, place, fuse_conv_bn_eval(convolution, norm))
                     setattr(block, behind, nn.Identity())
         return twin
