@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import torch
 
 from metseg.errors import BundleError
 from metseg.model import build_model, releases
+from metseg.model import onednn_workarounds as careful
 from metseg.model.networks.efficientnet_lite import (
     FEATURE_CHANNELS,
     STEM_WEIGHT,
@@ -17,6 +20,8 @@ from metseg.model.networks.efficientnet_lite import (
     adapt_checkpoint,
     shift_channels,
 )
+from metseg.model.networks.layers import ThreeSlicesConv2d
+from metseg.model.onednn_workarounds import use_safe_convolutions
 from metseg.model.pretrained_encoder import fit_channels
 from metseg.model.public_weights import installed_weights
 from metseg.model.weights import read_checkpoint
@@ -130,3 +135,62 @@ def test_shifted_channels_are_those_of_the_slices_before_and_behind() -> None:
     assert shifted[:, 0].tolist() == [0, 1, 2, 0, 4, 5]
     assert shifted[:, 2].tolist() == [2, 3, 0, 5, 6, 0]
     assert shifted[:, 4].tolist() == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+@pytest.mark.parametrize("bf16", [False, True])
+def test_a_convolution_over_three_slices_is_that_of_joined_slices(count: int, bf16: bool) -> None:
+    torch.manual_seed(5)
+    joined = ThreeSlicesConv2d(4, 6)
+    quick = use_safe_convolutions(copy.deepcopy(joined))
+    images = torch.randn(2 * count, 4, 5, 7).contiguous(memory_format=torch.channels_last)
+    results = []
+    for convolution in (joined, quick):
+        features = images.clone().requires_grad_()
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            answer = convolution(features, count)
+        weights_of_sum = torch.linspace(-1, 1, answer.numel()).reshape(answer.shape)
+        results.append((answer, *torch.autograd.grad((answer * weights_of_sum).sum(), (features, convolution.weight))))
+    tolerance = 2e-2 if bf16 else 1e-5
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance * other.abs().max().item())
+
+
+@pytest.mark.parametrize(("count", "volumes"), [(2, 0), (3, 1)])
+def test_few_slices_are_joined(count: int, volumes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    convolved = Mock(wraps=torch.nn.functional.conv3d)
+    monkeypatch.setattr("torch.nn.functional.conv3d", convolved)
+    use_safe_convolutions(ThreeSlicesConv2d(4, 6))(torch.zeros(count, 4, 5, 7), count)
+    assert convolved.call_count == volumes
+
+
+@pytest.mark.parametrize(("dimensions", "shape"), [(2, (2, 3, 64, 96)), (3, (1, 3, 64, 96, 4))])
+def test_folded_norms_give_the_same_answer(dimensions: int, shape: tuple[int, ...]) -> None:
+    torch.manual_seed(6)
+    network = build_model("efficient_unet", {}, in_channels=3, out_channels=2, dimensions=dimensions)
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.normal_(module.bias)
+            module.momentum = 1.0
+    images = torch.randn(shape)
+    with torch.no_grad():
+        network.train()(images)  # statistics that are not those of a new network
+        keys = set(network.state_dict())
+        expected, folded = network.eval()(images), network.folded()
+        got = folded(images)
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in folded.modules())
+    assert set(network.state_dict()) == keys, "the network itself stays"
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4 * expected.abs().max().item())
+
+
+def test_a_bias_of_three_slices_is_not_rounded() -> None:
+    if careful._CONVOLVE is None or not careful._HAS_BFLOAT16():
+        pytest.skip("oneDNN has no bfloat16 here")
+    convolution = use_safe_convolutions(ThreeSlicesConv2d(4, 2))
+    convolution.weight.data.zero_()
+    convolution.weight.data[:, 4] = -1.0  # the slice itself
+    convolution.bias = torch.nn.Parameter(torch.tensor([256.3, 256.6]))  # as a folded norm leaves one
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        answer = convolution(torch.full((4, 4, 5, 7), 256.0), 4)
+    expected = torch.tensor([0.3, 0.6]).reshape(1, 2, 1, 1).expand_as(answer)
+    torch.testing.assert_close(answer.float(), expected, rtol=0.0, atol=0.002)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from metseg.model import MODELS, build_model
 from metseg.model import onednn_workarounds as careful
 from metseg.model.networks import layers
-from metseg.model.networks.layers import UpsampledConv2d, UpsampledConv3d, double
+from metseg.model.networks.layers import CONVOLUTION, UpsampledConv2d, UpsampledConv3d, double
 from metseg.model.onednn_workarounds import use_safe_convolutions
 
 LAYOUTS = {2: torch.channels_last, 3: torch.channels_last_3d}
@@ -247,22 +247,25 @@ def test_adding_what_a_convolution_answers(
     assert len(asked) == calls
 
 
+@pytest.mark.parametrize("sides", [(6, 7), (5, 6, 7)])
 @pytest.mark.parametrize("there", [True, False])
-def test_biases_of_predictions_are_not_rounded(there: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_biases_of_predictions_are_not_rounded(
+    there: bool, sides: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     # In bfloat16 there is nothing between 256 and 258: with its bias rounded, the convolution answers 0.
-    convolution = nn.Conv3d(1, 2, 3, padding=1)
+    convolution = CONVOLUTION[len(sides)](1, 2, 3, padding=1)
     with torch.no_grad():
         convolution.weight.zero_()
-        convolution.weight[:, 0, 1, 1, 1] = -1.0
+        convolution.weight[(slice(None), 0, *(1,) * len(sides))] = -1.0
         convolution.bias.copy_(torch.tensor([256.3, 256.6]))  # type: ignore[union-attr]
     if not there:
         monkeypatch.setattr(careful, "_CONVOLVE", None)
     elif careful._CONVOLVE is None or not careful._HAS_BFLOAT16():
         pytest.skip("oneDNN has no bfloat16 here")
     with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
-        answer = use_safe_convolutions(convolution)(torch.full((1, 1, 5, 6, 7), 256.0))
+        answer = use_safe_convolutions(convolution)(torch.full((1, 1, *sides), 256.0))
     assert answer.dtype == torch.bfloat16
-    expected = torch.tensor([0.3, 0.6] if there else [0.0, 0.0]).reshape(1, 2, 1, 1, 1).expand_as(answer)
+    expected = torch.tensor([0.3, 0.6] if there else [0.0, 0.0]).reshape(1, 2, *(1,) * len(sides)).expand_as(answer)
     torch.testing.assert_close(answer.float(), expected, rtol=0.0, atol=0.002)
 
 

@@ -19,7 +19,7 @@ Trainings get quick gradients of depthwise convolutions (`metseg.model.depthwise
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -27,7 +27,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metseg.model.depthwise_gradients import convolve_depthwise, has_quick_gradients
-from metseg.model.networks.layers import CHANNELS_LAST, Network, UpsampledConv2d, UpsampledConv3d, with_classes
+from metseg.model.networks.layers import (
+    CHANNELS_LAST,
+    Network,
+    ThreeSlicesConv2d,
+    UpsampledConv2d,
+    UpsampledConv3d,
+    with_classes,
+)
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -164,6 +171,35 @@ class _CarefulDown(_Careful):
             and not torch.is_grad_enabled()
         )
 
+    def _rounds_bias(self: Any, input: Tensor) -> bool:
+        """Return whether torch would round a bias to bfloat16 in a prediction, where oneDNN needs no rounding."""
+        return (
+            _CONVOLVE is not None
+            and torch.is_autocast_enabled("cpu")
+            and torch.get_autocast_dtype("cpu") == torch.bfloat16
+            and self.weight.dtype == torch.float32
+            and input.dtype in (torch.float32, torch.bfloat16)
+            and len(input) > 0
+            and _HAS_BFLOAT16()
+            and self._onednn_may_predict(input)
+        )
+
+    def _convolved(self: Any, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Return what torch would, with an exact bias where that is possible."""
+        if bias is not None and self._rounds_bias(input):
+            return _with_exact_bias(
+                input,
+                weight,
+                bias,
+                padding=self.padding,
+                stride=self.stride,
+                dilation=self.dilation,
+                groups=self.groups,
+            )
+        usual: Any = super()._conv_forward  # type: ignore[misc]
+        answer: Tensor = usual(input, weight, bias)
+        return answer
+
     def _sides_after(self: Any, sides: torch.Size) -> list[int]:
         # By name there are "valid", which is no padding, and "same", which torch allows without a stride only.
         if self.padding == "same":
@@ -181,12 +217,33 @@ class _CarefulUp(_Careful):
         return list(sides)  # what comes out is not smaller
 
 
+def _with_exact_bias(
+    images: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    *,
+    padding: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    groups: int = 1,
+) -> Tensor:
+    """Return what autocast would, but for the bias, which is added in float32 before the sum is rounded.
+
+    A bias is the same for all voxels, and so is its rounding error. In `mets-sim`, where folded norms are biases,
+    it caused two thirds of the change of the logits by bfloat16 (`docs/experiments.md`).
+    """
+    rounded, kernel = images.to(torch.bfloat16), weight.to(torch.bfloat16)
+    no_activation: tuple[str, list[float], str] = ("none", [], "")
+    with torch.autocast("cpu", enabled=False):
+        answer: Tensor = _CONVOLVE(rounded, kernel, bias, padding, stride, dilation, groups, *no_activation)
+    return answer
+
+
 class _Conv2d(_CarefulDown, nn.Conv2d):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         if has_quick_gradients(self, input):
             return convolve_depthwise(input, weight, self.stride[0])
-        usual: Tensor = super()._conv_forward(input, weight, bias)
-        return usual
+        return self._convolved(input, weight, bias)
 
 
 class _Conv3d(_CarefulDown, nn.Conv3d):
@@ -197,43 +254,7 @@ class _Conv3d(_CarefulDown, nn.Conv3d):
                 input, weight, bias, self.padding, self.stride, self.dilation, self.groups
             )
             return answer
-        if bias is not None and self._rounds_bias(input):
-            return self._with_exact_bias(input, weight, bias)
-        usual: Tensor = super()._conv_forward(input, weight, bias)
-        return usual
-
-    def _rounds_bias(self, input: Tensor) -> bool:
-        """Return whether torch would round a bias to bfloat16 in a prediction, where oneDNN needs no rounding."""
-        return (
-            _CONVOLVE is not None
-            and torch.is_autocast_enabled("cpu")
-            and torch.get_autocast_dtype("cpu") == torch.bfloat16
-            and self.weight.dtype == torch.float32
-            and input.dtype in (torch.float32, torch.bfloat16)
-            and len(input) > 0
-            and _HAS_BFLOAT16()
-            and self._onednn_may_predict(input)
-        )
-
-    def _with_exact_bias(self, input: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        """Return what autocast would, but for the bias, which is added in float32 before the sum is rounded.
-
-        A bias is the same for all voxels, and so is its rounding error. In `mets-sim`, where folded norms are biases,
-        it caused two thirds of the change of the logits by bfloat16 (`docs/experiments.md`).
-        """
-        volume, kernel = input.to(torch.bfloat16), weight.to(torch.bfloat16)
-        with torch.autocast("cpu", enabled=False):
-            answer: Tensor = _CONVOLVE(
-                volume,
-                kernel,
-                bias,
-                self.padding,
-                self.stride,
-                self.dilation,
-                self.groups,
-                *("none", [], ""),  # no activation afterwards
-            )
-        return answer
+        return self._convolved(input, weight, bias)
 
     def _is_small(self, input: Tensor) -> bool:
         """Return whether torch would not use oneDNN in a prediction, though it takes less than half the time."""
@@ -293,6 +314,27 @@ class _UpsampledConv2d(_Merged, UpsampledConv2d, _Conv2d): ...  # type: ignore[m
 class _UpsampledConv3d(_Merged, UpsampledConv3d, _Conv3d): ...  # type: ignore[misc]
 
 
+class _ThreeSlicesConv2d(ThreeSlicesConv2d, _Conv2d):
+    """As one convolution of the volume, whose kernel is three slices thick and one pixel wide.
+
+    The slices in channels-last layout already are a volume in that layout, so nothing is copied.
+    """
+
+    def forward(self, features: Tensor, slices: int) -> Tensor:  # type: ignore[override]
+        if features.device.type != "cpu" or min(slices, *features.shape[2:]) < LEAST_SIDE:
+            return super().forward(features, slices)
+        pixels = features.contiguous(memory_format=torch.channels_last)
+        volume = pixels.reshape(-1, slices, *pixels.shape[1:]).transpose(1, 2)
+        kernel = self.weight.reshape(self.out_channels, 3, -1, 1, 1).transpose(1, 2)
+        around = (1, 0, 0)
+        if self.bias is not None and self._rounds_bias(volume):
+            ones = (1, 1, 1)
+            answer = _with_exact_bias(volume, kernel, self.bias, padding=around, stride=ones, dilation=ones)
+        else:
+            answer = functional.conv3d(volume, kernel, self.bias, padding=around)
+        return answer.transpose(1, 2).flatten(0, 1)
+
+
 class _ConvTranspose2d(_CarefulUp, nn.ConvTranspose2d): ...
 
 
@@ -302,6 +344,7 @@ class _ConvTranspose3d(_CarefulUp, nn.ConvTranspose3d): ...
 _CAREFUL: dict[type, type] = {
     nn.Conv2d: _Conv2d,
     nn.Conv3d: _Conv3d,
+    ThreeSlicesConv2d: _ThreeSlicesConv2d,
     UpsampledConv2d: _UpsampledConv2d,
     UpsampledConv3d: _UpsampledConv3d,
     nn.ConvTranspose2d: _ConvTranspose2d,

@@ -13,19 +13,21 @@ across them.
 
 from __future__ import annotations
 
+import copy
 from itertools import pairwise
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from metseg.model.networks.efficientnet_lite import (
     FEATURE_CHANNELS,
     STEM_WEIGHT,
     EfficientNetLite,
     adapt_checkpoint,
-    neighbours_of,
 )
-from metseg.model.networks.layers import ConvNormAct, UpBlock, UprightSlices
+from metseg.model.networks.layers import ConvNormAct, ThreeSlicesConv2d, UpBlock, UprightSlices, make_norm
 from metseg.model.networks.network_options import EfficientUnetOptions
 from metseg.model.pretrained_encoder import load_encoder
 
@@ -85,6 +87,16 @@ class EfficientUNet(UprightSlices):
             return super().in_image_axes(features, images)
         return features.reshape(images, -1, *features.shape[1:]).permute(0, 2, 4, 3, 1)
 
+    def folded(self) -> EfficientUNet:
+        """Return a copy for predictions, with batch normalisation folded into the convolutions."""
+        twin = copy.deepcopy(self).eval()  # shared weights would go to a device with it
+        for block in list(twin.modules()):
+            for (place, convolution), (behind, norm) in pairwise(list(block.named_children())):
+                if isinstance(convolution, nn.Conv2d) and isinstance(norm, _BatchNorm):
+                    setattr(block, place, fuse_conv_bn_eval(convolution, norm))
+                    setattr(block, behind, nn.Identity())
+        return twin
+
     def _of_slices(self, images: torch.Tensor, slices: int) -> torch.Tensor:
         skips: list[torch.Tensor] = [self.full_size(images), *self.encoder(images, slices)]
         features = self.dropout(skips.pop())
@@ -99,13 +111,16 @@ class AcrossSlices(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.mix = ConvNormAct(3 * channels, channels, dimensions=2, kernel_size=1)
+        self.mix = nn.Sequential(
+            ThreeSlicesConv2d(channels, channels),
+            make_norm("batch", channels, dimensions=2),
+            nn.ReLU(inplace=True),
+        )
 
     def forward(self, features: torch.Tensor, slices: int) -> torch.Tensor:
         """Return features of the shape (N · slices, C, rows, columns) that they have."""
-        pixels = features.permute(0, 2, 3, 1)  # channels last, as convolutions like them
-        before, behind = neighbours_of(pixels, slices)
-        mixed: torch.Tensor = self.mix(torch.cat([before, pixels, behind], dim=-1).permute(0, 3, 1, 2))
+        over_three, norm, activation = self.mix
+        mixed: torch.Tensor = activation(norm(over_three(features, slices)))
         return features + mixed
 
 

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from metseg.model.networks.layers import neighbours_of
+
 #: Channels of what `EfficientNetLite.forward` returns, at 1/2, 1/4, 1/8, 1/16 and 1/32 of the input's size.
 FEATURE_CHANNELS = (16, 24, 40, 112, 320)
 #: Name of the weights that see the input channels.
@@ -114,20 +116,6 @@ def shift_channels(features: torch.Tensor, slices: int) -> torch.Tensor:
     from_before, _ = neighbours_of(pixels[..., :part], slices)
     _, from_behind = neighbours_of(pixels[..., part : 2 * part], slices)
     return torch.cat([from_before, from_behind, pixels[..., 2 * part :]], dim=-1).permute(0, 3, 1, 2)
-
-
-def neighbours_of(slice_features: torch.Tensor, slices: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the features of the slice before each slice and of the slice behind it; zeros beyond the ends.
-
-    Args:
-        slice_features: (N · slices, ...); the slices of one volume follow one another.
-        slices: of each volume.
-    """
-    volumes = slice_features.reshape(-1, slices, *slice_features.shape[1:])
-    others = (0, 0) * (volumes.ndim - 2)
-    before = functional.pad(volumes[:, :-1], (*others, 1, 0))
-    behind = functional.pad(volumes[:, 1:], (*others, 0, 1))
-    return before.flatten(0, 1), behind.flatten(0, 1)
 
 
 class EfficientNetLite(nn.Module):

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from metseg.model.networks.network_options import Norm
+from metseg.model.upsampling_gradients import has_quick_join, join_with_doubled
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -142,6 +143,36 @@ class DoublingBlock(nn.Sequential):
         return joined
 
 
+def neighbours_of(slice_features: torch.Tensor, slices: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the features of the slice before each slice and of the slice behind it; zeros beyond the ends.
+
+    Args:
+        slice_features: (N · slices, ...); the slices of one volume follow one another.
+        slices: of each volume.
+    """
+    volumes = slice_features.reshape(-1, slices, *slice_features.shape[1:])
+    others = (0, 0) * (volumes.ndim - 2)
+    before = functional.pad(volumes[:, :-1], (*others, 1, 0))
+    behind = functional.pad(volumes[:, 1:], (*others, 0, 1))
+    return before.flatten(0, 1), behind.flatten(0, 1)
+
+
+class ThreeSlicesConv2d(nn.Conv2d):
+    """1x1 convolution over a slice and its two neighbours in a volume; beyond the ends there are zeros.
+
+    On a CPU, `metseg.model.onednn_workarounds` computes the same without joining three copies of the slices.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(3 * in_channels, out_channels, 1, bias=False)
+
+    def forward(self, features: torch.Tensor, slices: int) -> torch.Tensor:  # type: ignore[override]
+        """Return (N · slices, K, rows, columns) for features (N · slices, C, rows, columns)."""
+        pixels = features.permute(0, 2, 3, 1)  # channels last, as convolutions like them
+        before, behind = neighbours_of(pixels, slices)
+        return super().forward(torch.cat([before, pixels, behind], dim=-1).permute(0, 3, 1, 2))
+
+
 class ConvNormAct(nn.Sequential):
     """Convolution without bias (the normalisation has one), normalisation, ReLU."""
 
@@ -175,8 +206,13 @@ class UpBlock(nn.Module):
         self.join = ConvNormAct(out_channels + skip_channels, out_channels, dimensions=dimensions, norm=norm)
 
     def forward(self, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
-        joined: torch.Tensor = self.join(torch.cat([upsample(self.narrow(features), skip), skip], dim=1))
-        return joined
+        narrow = self.narrow(features)
+        if has_quick_join(narrow, skip):
+            joined = join_with_doubled(narrow, skip)
+        else:
+            joined = torch.cat([upsample(narrow, skip), skip], dim=1)
+        answer: torch.Tensor = self.join(joined)
+        return answer
 
 
 class UprightSlices(nn.Module):
