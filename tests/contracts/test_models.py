@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from metseg.inference.device import in_memory_format
 from metseg.model import MODELS, SegmentationNetwork, build_from_recipe, build_model
 from metseg.model.bundle import load_bundle, save_bundle
 from metseg.recipe import DataPart, Named, Recipe
@@ -79,7 +80,7 @@ def test_volumes_look_the_same_with_channels_last_and_nearly_so_in_bf16(name: st
     volume = torch.randn(1, 2, 17, 20, 5)
     with torch.inference_mode():
         plain = network(volume)
-        network.to(memory_format=torch.channels_last_3d)
+        in_memory_format(network, torch.channels_last_3d)
         last = network(volume.contiguous(memory_format=torch.channels_last_3d))
         with torch.autocast("cpu", dtype=torch.bfloat16):
             half = network(volume.contiguous(memory_format=torch.channels_last_3d)).float()
