@@ -37,6 +37,12 @@ RELEASES: Final[Mapping[str, Release]] = {
         13_859_713,
         "CC BY-NC-SA 4.0, non-commercial (TCGA-LGG slices, Buda et al. 2019)",
     ),
+    "mets-brain": Release(
+        "mets-brain-2.zip",
+        "4d2ec0db01cc4a6b5ab0eda6793d41f12a83023f85d41946386f40decf6df48b",
+        14_251_925,
+        "BraTS glioma patients: research, non-commercial; open_ms: CC BY",
+    ),
 }
 
 
