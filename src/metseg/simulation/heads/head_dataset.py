@@ -56,7 +56,7 @@ def simulate_heads(
         UsageError: the folder is not empty, or holds heads made with other options.
     """
     options = options or HeadOptions()
-    files = _label_maps(label_maps)
+    files = label_map_files(label_maps)
     stamp = {
         "metseg": __version__,
         "seed": seed,
@@ -71,7 +71,12 @@ def simulate_heads(
     return rows
 
 
-def _label_maps(folder: Path) -> list[Path]:
+def label_map_files(folder: Path) -> list[Path]:
+    """Return the NIfTI files of a folder by name.
+
+    Raises:
+        InputError: ``input.missing``, there are none.
+    """
     files = sorted([*folder.glob("*.nii.gz"), *folder.glob("*.nii")])
     if not files:
         raise InputError(

@@ -224,9 +224,7 @@ def _closed(mask: Mask, radius: npt.NDArray[np.float64]) -> Mask:
     return np.asarray(closed[inner] | mask)
 
 
-def deformed_labels(
-    head: LabelMapHead, rng: Rng, options: DeformationOptions
-) -> tuple[npt.NDArray[np.int16], Mask]:
+def deformed_labels(head: LabelMapHead, rng: Rng, options: DeformationOptions) -> tuple[npt.NDArray[np.int16], Mask]:
     """Return labels and brain mask, (X, Y, Z) each, after a random rotation, zoom, smooth warp and reflection."""
     step = np.asarray(spacing_mm(head.affine))
     shape = head.labels.shape

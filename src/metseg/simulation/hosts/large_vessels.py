@@ -95,7 +95,7 @@ def _paths(labels: Labels, midline: Midline, centre: Points, step: float) -> lis
     """Return the nodes (N, 3) of each path in voxels, and its range of radii in mm; what is not there is left out."""
     inner = (labels > 0) & (labels < FIRST_OUTSIDE)
     angles = np.radians(SAGITTAL_DEGREES)
-    above = centre + [0, 0, VIEW_ABOVE_MM / step]
+    above = centre + np.array([0, 0, VIEW_ABOVE_MM / step])
     sagittal = _outermost(inner, above, np.stack([0 * angles, np.cos(angles), np.sin(angles)], axis=-1))
     sagittal[:, 0] = midline(sagittal[:, 1], sagittal[:, 2])
     paths = [(sagittal, SINUS_MM)]

@@ -103,6 +103,8 @@ SMALLEST = 1e-3 * WHITE_LEVEL
 class PaintingOptions(DeformationOptions):
     """How hosts that are painted from label maps vary; the only home of these defaults."""
 
+    #: Less than of heads for brain extraction: scans lie almost straight, and a training turns them further.
+    rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 12.0
     #: Share of studies in which stripping left a rim outside the brain, and how wide it is at most.
     badly_stripped: Share = 0.5
     rim_max_mm: Annotated[float, Field(ge=0, le=10)] = 4.0
@@ -111,7 +113,7 @@ class PaintingOptions(DeformationOptions):
     erosion_mm: Annotated[float, Field(ge=0, le=5)] = 1.0
     #: Share of studies with a random factor on each tissue in each sequence; standard deviation of its logarithm.
     random_factor: Share = 0.4
-    factor_log_std: Annotated[float, Field(ge=0, le=1)] = 0.15
+    factor_log_std: Annotated[float, Field(ge=0, le=1)] = 0.08
     #: Share of studies with a random intensity of each tissue in each sequence.
     random_intensity: Share = 0.15
     #: Unevenness inside tissues: standard deviation of the signal, at most, as a share of it.
@@ -259,7 +261,6 @@ def _stripped(labels: Labels, brain: Mask, spacing: float, rng: Rng, options: Pa
         rim = rng.uniform(0, options.rim_max_mm)
         uneven = 1 + RIM_CHANGE * smooth_field(brain.shape, scale_voxels=RIM_SCALE_MM / spacing, rng=rng)
         beyond = ndimage.distance_transform_edt(~brain) * spacing
-        # Opened, so that no sheet of fluid or dura hangs on the brain.
         return np.asarray(brain | ((beyond <= rim * uneven) & (labels > 0)))
     if rng.random() < options.eroded:
         return np.asarray(ndimage.distance_transform_edt(brain) * spacing > options.erosion_mm)
@@ -304,7 +305,9 @@ def _levels(rng: Rng, options: PaintingOptions) -> dict[str, dict[str, float]]:
         else:
             spread = options.factor_log_std if factors else 0.0
             white = signals["white"]
-            level = {t: WHITE_LEVEL * value / white * float(np.exp(rng.normal(0, spread))) for t, value in signals.items()}
+            level = {
+                t: WHITE_LEVEL * value / white * float(np.exp(rng.normal(0, spread))) for t, value in signals.items()
+            }
         levels[name] = level
     return levels
 
