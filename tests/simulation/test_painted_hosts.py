@@ -12,6 +12,7 @@ import pytest
 
 from metseg.errors import InputError, UsageError
 from metseg.io import find_cases
+from metseg.io.data_origin import PAINTED, data_statement
 from metseg.simulation.heads.label_map_head import VEIN, LabelMapHead, load_label_map
 from metseg.simulation.hosts.host_dataset import simulate_in_label_maps
 from metseg.simulation.hosts.host_scan import HostScan
@@ -127,6 +128,9 @@ def test_sinuses_and_falx_take_the_place_of_fluid_never_of_tissue(head: LabelMap
 def test_stripping_leaves_a_rim_or_takes_some_of_the_surface(head: LabelMapHead) -> None:
     plain = still_host(head).brain.sum()
     assert still_host(head, badly_stripped=1.0, rim_max_mm=8.0).brain.sum() > 1.02 * plain
+    apart = LabelMapHead(head.labels, head.brain.copy(), head.affine)
+    apart.brain[6:9, 50:53, 50:53] = True  # a speck far from the brain
+    assert still_host(apart).brain.sum() == plain
     eroded = still_host(head, eroded=1.0, erosion_mm=2.0)
     assert eroded.brain.sum() < 0.9 * plain
     assert (eroded.brain == eroded.free).all()
@@ -164,6 +168,11 @@ def test_random_factors_move_the_tissues(head: LabelMapHead) -> None:
     assert moved != pytest.approx(plain, rel=0.01)
 
 
+def roughness(image: np.ndarray, axis: int) -> float:
+    """Return the mean squared step from voxel to voxel along an axis, away from the surface."""
+    return float((np.diff(image[20:-20, 20:-20, 20:-20], axis=axis) ** 2).mean())
+
+
 def test_an_acquisition_disturbs_the_images_and_keeps_the_background(head: LabelMapHead) -> None:
     host = still_host(head)
     still = acquired(host.images, host, np.random.default_rng(0), options=PaintingOptions(**STILL))
@@ -178,13 +187,7 @@ def test_an_acquisition_disturbs_the_images_and_keeps_the_background(head: Label
             assert image[white].std() > 1.5 * host.images[name][white].std()
     thick = PaintingOptions(**STILL | {"thick": 1, "thick_min_mm": 5, "thick_max_mm": 5})
     for name, image in acquired(host.images, host, np.random.default_rng(0), options=thick).items():
-        ratios = [
-            (np.diff(image, axis=axis)[host.brain.take(range(1, host.brain.shape[axis]), axis)] ** 2).mean()
-            / (
-                np.diff(host.images[name], axis=axis)[host.brain.take(range(1, host.brain.shape[axis]), axis)] ** 2
-            ).mean()
-            for axis in range(3)
-        ]
+        ratios = [roughness(image, axis) / roughness(host.images[name], axis) for axis in range(3)]
         assert min(ratios) < 0.6 * max(ratios)  # smooth across the slices, sharp within
         # The background does not darken the surface.
         surface = host.brain & (host.shares["fluid"] < 0.2)
@@ -239,6 +242,8 @@ def test_the_command_writes_studies_with_exact_labels_and_one_patient_a_map(
     assert one.data.shape != two.data.shape or not np.array_equal(one.data > 0, two.data > 0)  # deformed anew
     with (out / "lesions.csv").open() as file:
         assert len(list(csv.DictReader(file))) == sum(row["lesions"] for row in rows)
+    assert data_statement("", out, {source.patient for source in sources}) == PAINTED
+    assert data_statement("", out, {"BraTS-MET-00009"}) != PAINTED  # somebody who was not simulated
 
 
 def test_studies_are_the_same_for_any_number_of_them(label_maps: Path, tmp_path: Path) -> None:
@@ -249,7 +254,7 @@ def test_studies_are_the_same_for_any_number_of_them(label_maps: Path, tmp_path:
     resumed = simulate_in_label_maps(few, label_maps, per_host=2, options=options, existing="resume", quiet=True)
     assert resumed == rows
     names = [path.relative_to(few) for path in sorted(few.rglob("*")) if path.is_file()]
-    assert len(names) == 4 * 6 + 2
+    assert len(names) == 4 * 6 + 3
     for name in names:
         if name.suffix == ".gz":  # their headers hold the time
             one, two = (np.asarray(nib.load(folder / name).dataobj) for folder in (few, more))

@@ -15,6 +15,7 @@ import numpy as np
 import metseg
 from metseg.errors import InputError
 from metseg.io.case_source import CaseSource
+from metseg.io.data_origin import PAINTING
 from metseg.message_text import pluralize
 from metseg.runtime.atomic_io import atomic_folder
 from metseg.runtime.progress import track
@@ -24,7 +25,7 @@ from metseg.simulation.hosts.host_sources import HostSource, LabelMapSource, Pai
 from metseg.simulation.hosts.insertion import HostWithLesions, InsertionOptions, insert_lesions
 from metseg.simulation.lesions.lesion_truth import lesion_truth
 from metseg.simulation.options import NiftiOptions
-from metseg.simulation.output.folder import LESIONS, Existing, prepare_folder
+from metseg.simulation.output.folder import LESIONS, PATIENTS, Existing, prepare_folder
 from metseg.simulation.output.naming import folder_name
 from metseg.simulation.output.tables import write_rows
 from metseg.simulation.output.write import write_volume
@@ -106,7 +107,7 @@ def simulate_in_label_maps(
 
     Args:
         out: the folder; made if absent. Label map k becomes ``BraTS-MET-<k>`` with all its studies, so that a split by
-            patient keeps them together.
+            patient keeps them together; ``patients.csv`` names the map of each.
         label_maps: folder of NIfTI files with FreeSurfer's ids and ids from 165 on outside the brain, in cubic voxels.
         per_host: studies of each label map, each of them deformed and painted otherwise.
         seed: which studies; a study is the same for any number of others.
@@ -122,8 +123,11 @@ def simulate_in_label_maps(
     options = options or PaintedStudyOptions()
     sources = [LabelMapSource(file, options.painting) for file in label_map_files(label_maps)]
     stamp = _stamp([source.name for source in sources], seed, options.insertion)
-    prepare_folder(out, stamp | {"painting": options.painting.model_dump(mode="json")}, existing)
-    return _simulated(out, sources, per_host, seed, options.insertion, quiet=quiet)
+    prepare_folder(out, stamp | {PAINTING: options.painting.model_dump(mode="json")}, existing)
+    rows = _simulated(out, sources, per_host, seed, options.insertion, quiet=quiet)
+    people = [{"patient": patient_name(index), "label_map": source.patient} for index, source in enumerate(sources)]
+    write_rows(people, ("patient", "label_map"), out / PATIENTS)
+    return rows
 
 
 def _stamp(hosts: list[str], seed: int, options: InsertionOptions) -> dict[str, Any]:

@@ -60,6 +60,7 @@ MIXTURES: Mapping[int, Mapping[str, float]] = {
     **{label: {"grey": 1.0} for label in GREY_MATTER},
     **{label: {"fluid": 1.0} for label in (*FLUID, 72)},
     **{label: {"vessel": 1.0} for label in (VESSEL, ARTERY, VEIN)},
+    # 136 and 163 have no name in FreeSurfer's table; in the maps of SynthSeg they lie where the choroid plexus does.
     **{label: {"choroid": 1.0} for label in (31, 136, 163)},
     **{label: {"bone": 1.0} for label in BONE},
     **{label: {"eye": 1.0} for label in (259, 506)},
@@ -94,6 +95,8 @@ STRUCTURE_CONTRAST = 0.02
 RANDOM_RANGE, T1C_CONTRAST = (0.15, 1.0), 0.3
 #: Distances of the nodes of the texture inside tissues in mm: fine, and from region to region.
 TEXTURE_MM = (2.0, 15.0)
+#: Least and most that small vessels show of their share, one number per study: some scans hardly show them.
+VESSEL_STRENGTH = (0.3, 1.0)
 #: Share of the thick slices that are axial.
 AXIAL_SHARE = 0.7
 #: Smallest intensity inside the brain: 0 is background.
@@ -261,10 +264,18 @@ def _stripped(labels: Labels, brain: Mask, spacing: float, rng: Rng, options: Pa
         rim = rng.uniform(0, options.rim_max_mm)
         uneven = 1 + RIM_CHANGE * smooth_field(brain.shape, scale_voxels=RIM_SCALE_MM / spacing, rng=rng)
         beyond = ndimage.distance_transform_edt(~brain) * spacing
-        return np.asarray(brain | ((beyond <= rim * uneven) & (labels > 0)))
+        return _largest_piece(brain | ((beyond <= rim * uneven) & (labels > 0)))
     if rng.random() < options.eroded:
-        return np.asarray(ndimage.distance_transform_edt(brain) * spacing > options.erosion_mm)
-    return brain
+        return _largest_piece(ndimage.distance_transform_edt(brain) * spacing > options.erosion_mm)
+    return _largest_piece(brain)
+
+
+def _largest_piece(mask: Mask) -> Mask:
+    """Return the largest connected piece, as programs that take the skull off do; empty for an empty mask."""
+    pieces, _ = ndimage.label(mask)
+    sizes = np.bincount(pieces.ravel())
+    sizes[0] = 0
+    return np.asarray((pieces == sizes.argmax()) & mask)
 
 
 def _mixture(label: int) -> Mapping[str, float]:
@@ -287,7 +298,8 @@ def _vessels(fluid: FloatArray, brain: Mask, spacing: float, rng: Rng) -> FloatA
     """Return (X, Y, Z) the share of small vessels in each voxel."""
     depth = np.asarray(ndimage.distance_transform_edt(brain), dtype=np.float32) * np.float32(spacing)
     hull = np.where(brain, -depth, np.float32(1.0))
-    return small_vessels(fluid, hull, grid=Grid(brain.shape, spacing, (0.0, 0.0, 0.0)), rng=rng)
+    share = small_vessels(fluid, hull, grid=Grid(brain.shape, spacing, (0.0, 0.0, 0.0)), rng=rng)
+    return np.asarray(np.float32(rng.uniform(*VESSEL_STRENGTH)) * share, dtype=np.float32)
 
 
 def _levels(rng: Rng, options: PaintingOptions) -> dict[str, dict[str, float]]:
