@@ -92,7 +92,7 @@ LAYER_MM = 6.0
 #: Structures of one tissue differ by this standard deviation of the logarithm of their signal.
 STRUCTURE_CONTRAST = 0.02
 #: Fully random intensities of tissues: least and most, and the least contrast of the tissues in t1c.
-RANDOM_RANGE, T1C_CONTRAST = (0.15, 1.0), 0.3
+RANDOM_RANGE, T1C_CONTRAST = (0.15, 1.0), 0.45
 #: Distances of the nodes of the texture inside tissues in mm: fine, and from region to region.
 TEXTURE_MM = (2.0, 15.0)
 #: Least and most that small vessels show of their share, one number per study: some scans hardly show them.
@@ -348,16 +348,14 @@ def _images(
     options: PaintingOptions,
 ) -> dict[str, FloatArray]:
     """Return sequence to the noise-free image (X, Y, Z), the surroundings of the brain included."""
-    amounts = {tissue: _amounts(labels, tissue) for tissue in TISSUES}
-    strengths = rng.uniform(0, options.texture_max, len(TEXTURE_MM))
-    texture = sum(
-        np.float32(strength) * smooth_field(labels.shape, scale_voxels=max(scale / spacing, 1.0), rng=rng)
-        for strength, scale in zip(strengths, TEXTURE_MM, strict=True)
-    )
+    amounts = np.stack([_amounts(labels, tissue) for tissue in TISSUES])
+    texture = np.zeros(labels.shape, dtype=np.float32)
+    for scale, strength in zip(TEXTURE_MM, rng.uniform(0, options.texture_max, len(TEXTURE_MM)), strict=True):
+        texture += np.float32(strength) * smooth_field(labels.shape, scale_voxels=max(scale / spacing, 1.0), rng=rng)
     images = {}
     for name, level in levels.items():
-        table = sum(amount * np.float32(level[tissue]) for tissue, amount in amounts.items())
-        table = table * np.exp(rng.normal(0, STRUCTURE_CONTRAST, len(table))).astype(np.float32)
-        image = _mixed(labels, table) * (1 + np.float32(TEXTURE_WEIGHT[name]) * texture)
-        images[name] = image + vessels * (np.float32(level["vessel"]) - image)
+        table = np.array([level[tissue] for tissue in TISSUES]) @ amounts
+        table *= np.exp(rng.normal(0, STRUCTURE_CONTRAST, len(table)))
+        image = _mixed(labels, table.astype(np.float32)) * (1 + np.float32(TEXTURE_WEIGHT[name]) * texture)
+        images[name] = np.asarray(image + vessels * (np.float32(level["vessel"]) - image), dtype=np.float32)
     return images
