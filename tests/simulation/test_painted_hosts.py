@@ -266,6 +266,17 @@ def test_studies_are_the_same_for_any_number_of_them(label_maps: Path, tmp_path:
         simulate_in_label_maps(few, label_maps, per_host=2, options=changed, existing="resume", quiet=True)
 
 
+def test_two_label_maps_of_one_name_and_a_folder_without_any_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "maps").mkdir()
+    with pytest.raises(InputError, match="no label map"):
+        simulate_in_label_maps(tmp_path / "out", tmp_path / "maps", per_host=1)
+    for name in ("a.nii", "a.nii.gz"):
+        (tmp_path / "maps" / name).touch()
+    with pytest.raises(InputError, match=r"two label maps have the same name .*got a"):
+        simulate_in_label_maps(tmp_path / "out", tmp_path / "maps", per_host=1)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

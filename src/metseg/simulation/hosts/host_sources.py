@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from metseg.io.case_source import CaseSource
+from metseg.simulation.heads.head_dataset import label_map_name
 from metseg.simulation.heads.label_map_head import LabelMapHead, load_label_map
 from metseg.simulation.hosts.host_scan import FloatArray, HostScan, host_scan, mirrored
 from metseg.simulation.hosts.insertion import InsertionOptions
@@ -125,7 +125,7 @@ class LabelMapSource(HostSource):
 
     @property
     def patient(self) -> str:
-        return re.sub(r"\.nii(\.gz)?$", "", self.file.name)
+        return label_map_name(self.file)
 
     @property
     def name(self) -> str:

@@ -106,8 +106,10 @@ SMALLEST = 1e-3 * WHITE_LEVEL
 class PaintingOptions(DeformationOptions):
     """How hosts that are painted from label maps vary; the only home of these defaults."""
 
-    #: Less than of heads for brain extraction: scans lie almost straight, and a training turns them further.
+    #: Less than of heads for brain extraction: scans lie almost straight, and a training turns and zooms them further.
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 12.0
+    zoom_min: Annotated[float, Field(gt=0)] = 0.9
+    zoom_max: Annotated[float, Field(gt=0)] = 1.1
     #: Share of studies in which stripping left a rim outside the brain, and how wide it is at most.
     badly_stripped: Share = 0.5
     rim_max_mm: Annotated[float, Field(ge=0, le=10)] = 4.0
