@@ -13,11 +13,15 @@ from typing import Final
 from metseg.io.layouts.dataset_json import FILE as CONTENTS
 from metseg.registry import lookup
 
-#: Files that `metseg simulate` writes into its folder: the settings, and a row per patient.
+#: Files that `metseg simulate` and `metseg simulate-lesions --label-maps` write: the settings, and a row per patient.
 SIMULATION, SIMULATED_PATIENTS = "simulation.json", "patients.csv"
 #: The statement on simulated patients.
 SIMULATED = "simulated patients only (metseg simulate)"
-#: How that begins, and how it began in bundles and recipes of 0.1.0.
+#: The statement on simulated patients without any image of a person, made by `metseg simulate-lesions --label-maps`.
+PAINTED = "simulated patients only, painted from label maps (metseg simulate-lesions): licence of the label maps"
+#: Key of the settings of such a simulation.
+PAINTING = "painting"
+#: How these begin, and how it began in bundles and recipes of 0.1.0.
 _SIMULATED_BEGINNINGS = ("simulated patients", "none: simulated patients")
 #: How statements introduce the data of the weights that a training began with; the second in bundles of 0.1.0.
 _INHERITED: Final = re.compile(r"(?:initial weights|the weights it began with): ")
@@ -72,7 +76,7 @@ def data_statement(stated: str, root: Path, patients: Collection[str]) -> str:
         return stated
     if recognised is not None:
         # The recipe may say more about the same data set, such as the licence of the weights.
-        is_same = is_simulated(stated) if recognised == SIMULATED else stated.startswith(recognised)
+        is_same = is_simulated(stated) if is_simulated(recognised) else stated.startswith(recognised)
         return stated if is_same else recognised
     unknown = "its origin and licence are not stated"
     return f"the data set in the folder '{folder.resolve().name}'; {unknown}"
@@ -162,7 +166,7 @@ def _is_of_a_known_data_set(stated: str) -> bool:
 
 def _recognised(folder: Path, patients: Collection[str]) -> str | None:
     if _is_simulation(folder, patients):
-        return SIMULATED
+        return PAINTED if _is_painted(folder) else SIMULATED
     for known in KNOWN.values():
         if _holds_only(known, patients):
             return known.statement
@@ -183,6 +187,13 @@ def _is_simulation(folder: Path, patients: Collection[str]) -> bool:
     except (OSError, ValueError, KeyError, csv.Error):
         return False
     return bool(patients) and set(patients) <= simulated
+
+
+def _is_painted(folder: Path) -> bool:
+    try:
+        return PAINTING in json.loads((folder / SIMULATION).read_text("utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _described(folder: Path) -> str | None:

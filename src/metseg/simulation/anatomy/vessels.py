@@ -64,19 +64,35 @@ def vessel_shares(
         ``vessel`` and ``choroid``, each (X, Y, Z) float32 in 0..1.
     """
     rng = patient.stream("vessels")
-    around = _Surroundings(fluid, hull_mm, grid)
     points, radii = _along(_named_paths(), 0.8, rng)
-    tubes = [
-        (to_patient(grid.to_voxel(points), coordinates), radii),
-        _walk(around, CORTICAL, attraction=1.2, inward=0.02, rng=rng),
-        _walk(around, PENETRATING, attraction=0.0, inward=0.35, rng=rng),
-    ]
-    vessel = draw_tubes(np.concatenate([p for p, _ in tubes]), np.concatenate([r for _, r in tubes]), grid=grid)
+    large = draw_tubes(to_patient(grid.to_voxel(points), coordinates), radii, grid=grid)
+    vessel = np.maximum(large, small_vessels(fluid, hull_mm, grid=grid, rng=rng))
     points, radii = _along(_both_sides(CHOROID), 1.2, rng)
     points = points + rng.normal(0, 0.9, points.shape)
     radii = radii * rng.uniform(0.3, 1.0, radii.shape)
     choroid = draw_tubes(to_patient(grid.to_voxel(points), coordinates), radii, grid=grid)
     return {"vessel": vessel, "choroid": choroid * np.clip(2 * fluid, 0, 1) * (1 - vessel)}
+
+
+def small_vessels(fluid: FloatArray, hull_mm: FloatArray, *, grid: Grid, rng: np.random.Generator) -> FloatArray:
+    """Return the share of each voxel in small vessels: random walks along the sulci, and into the white matter.
+
+    Args:
+        fluid: (X, Y, Z) share of cerebrospinal fluid; walks start where it lies 1.5 to 14 mm inside the outline.
+        hull_mm: (X, Y, Z) signed distance from the brain's outline, negative inside.
+        grid: of both.
+        rng: where all random numbers come from.
+    Returns:
+        (X, Y, Z) float32 in 0..1.
+    """
+    around = _Surroundings(fluid, hull_mm, grid)
+    if not len(around.starts):
+        return np.zeros(grid.shape, dtype=np.float32)
+    tubes = [
+        _walk(around, CORTICAL, attraction=1.2, inward=0.02, rng=rng),
+        _walk(around, PENETRATING, attraction=0.0, inward=0.35, rng=rng),
+    ]
+    return draw_tubes(np.concatenate([p for p, _ in tubes]), np.concatenate([r for _, r in tubes]), grid=grid)
 
 
 def draw_tubes(points: Points, radii_mm: Points, *, grid: Grid) -> FloatArray:
@@ -114,13 +130,14 @@ def _along(paths: Iterable[tuple[float, Points]], scatter_mm: float, rng: np.ran
     for radius, nodes in paths:
         # What runs in the midline stays there: it lies in the fissure between the hemispheres.
         scatter = rng.normal(0, scatter_mm, nodes.shape) * [nodes[0, 0] != 0, 1, 1]
-        path = _resampled(nodes + scatter)
+        path = smooth_path(nodes + scatter)
         points.append(path)
-        radii.append(np.full(len(path), radius * rng.lognormal(0, 0.15)) * _wobble(len(path), rng))
+        radii.append(np.full(len(path), radius * rng.lognormal(0, 0.15)) * uneven_radius(len(path), rng))
     return np.concatenate(points), np.concatenate(radii)
 
 
-def _wobble(count: int, rng: np.random.Generator) -> Points:
+def uneven_radius(count: int, rng: np.random.Generator) -> Points:
+    """Return (N,) factors near 1 on the radius along a path: vessels are wider here and narrower there."""
     return np.asarray(1 + 0.12 * ndimage.gaussian_filter1d(rng.standard_normal(count), 4, mode="nearest") * 3)
 
 
@@ -149,8 +166,8 @@ def _on_outline(origin: tuple[float, float, float], directions: Points) -> Point
     return np.asarray(rays[np.arange(len(rays)), np.argmax(hull > -0.5, axis=1)])
 
 
-def _resampled(nodes: Points) -> Points:
-    """Return points every half millimetre along a smooth curve through the nodes."""
+def smooth_path(nodes: Points) -> Points:
+    """Return (N, 3) points every half millimetre along a smooth curve through (M, 3) nodes in mm."""
     along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(nodes, axis=0), axis=1))])
     return np.asarray(PchipInterpolator(along, nodes)(np.arange(0, along[-1], 0.5)))
 

@@ -56,7 +56,7 @@ def simulate_heads(
         UsageError: the folder is not empty, or holds heads made with other options.
     """
     options = options or HeadOptions()
-    files = _label_maps(label_maps)
+    files = label_map_files(label_maps)
     stamp = {
         "metseg": __version__,
         "seed": seed,
@@ -71,13 +71,38 @@ def simulate_heads(
     return rows
 
 
-def _label_maps(folder: Path) -> list[Path]:
+def label_map_files(folder: Path) -> list[Path]:
+    """Return the NIfTI files of a folder by name.
+
+    Raises:
+        InputError: ``input.missing``, there are none; ``input.labels``, two files have one name (`label_map_name`).
+    """
     files = sorted([*folder.glob("*.nii.gz"), *folder.glob("*.nii")])
     if not files:
         raise InputError(
             "no label map", where=folder, expected="NIfTI files", cure="check --label-maps", code="input.missing"
         )
+    names = [label_map_name(file) for file in files]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise InputError(
+            "two label maps have the same name",
+            where=folder,
+            expected="one file for each head",
+            got=twice[0],
+            cure="remove or rename one of the two files",
+            code="input.labels",
+        )
     return files
+
+
+def label_map_name(file: Path) -> str:
+    """Return the name of a label map without its ending.
+
+    >>> label_map_name(Path("maps/person_1.nii.gz"))
+    'person_1'
+    """
+    return re.sub(r"\.nii(\.gz)?$", "", file.name)
 
 
 def _prepare(out: Path, stamp: dict[str, Any], *, resume: bool) -> None:

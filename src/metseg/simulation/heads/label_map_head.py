@@ -28,6 +28,12 @@ Mask = npt.NDArray[np.bool_]
 
 #: FreeSurfer's id of the fluid around the brain; all other ids below `FIRST_OUTSIDE` belong to the brain.
 CSF = 24
+#: Ids of cerebellum (white matter, cortex) and brainstem.
+CEREBELLUM, BRAINSTEM = (7, 8), 16
+#: Ids of the ventricles.
+LATERAL_VENTRICLE, THIRD_VENTRICLE = 4, 14
+#: Ids of vessels: inside the brain, arteries and veins around it.
+VESSEL, ARTERY, VEIN = 30, 502, 514
 #: Ids from here on lie outside the dura: bone, muscles, fat, skin, eyes.
 FIRST_OUTSIDE = 165
 #: Id on the right side -> id of the same structure on the left, which shares its intensity.
@@ -55,13 +61,9 @@ CONTRASTS: dict[str, tuple[float, float, float, float, float]] = {
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class HeadOptions(Frozen):
-    """How much random heads vary; the only home of these defaults."""
+class DeformationOptions(Frozen):
+    """How far the anatomy of a label map is changed; the only home of these defaults."""
 
-    #: Edge of the voxels that are written.
-    spacing_mm: Annotated[float, Field(ge=1, le=5)] = 2.0
-    #: Share of heads with the contrast of a common sequence; the others have a random intensity per tissue.
-    realistic: Share = 0.5
     rotation_degrees: Annotated[float, Field(ge=0, le=45)] = 20.0
     #: Zoom per axis: at least, at most.
     zoom_min: Annotated[float, Field(gt=0)] = 0.85
@@ -69,6 +71,15 @@ class HeadOptions(Frozen):
     #: Standard deviation of the smooth warp, at most, and the distance of its nodes.
     elastic_mm: Annotated[float, Field(ge=0)] = 3.0
     elastic_scale_mm: Annotated[float, Field(gt=0)] = 25.0
+
+
+class HeadOptions(DeformationOptions):
+    """How much random heads vary; the only home of these defaults."""
+
+    #: Edge of the voxels that are written.
+    spacing_mm: Annotated[float, Field(ge=1, le=5)] = 2.0
+    #: Share of heads with the contrast of a common sequence; the others have a random intensity per tissue.
+    realistic: Share = 0.5
     #: Share of heads with lesions in the brain, their largest number, and their radii.
     lesions: Share = 0.6
     most_lesions: Annotated[int, Field(ge=1)] = 3
@@ -152,11 +163,22 @@ def load_label_map(path: Path) -> LabelMapHead:
             got=np.unique(labels)[:8].tolist(),
             code="input.labels",
         )
-    within = (labels > 0) & (labels < FIRST_OUTSIDE)
-    radius = CLOSING_MM / np.asarray(spacing_mm(affine))
-    brain = tissue | (_closed(tissue, radius) & within)
-    near = ndimage.distance_transform_edt(~brain, sampling=spacing_mm(affine)) <= FLUID_MM
-    return LabelMapHead(labels, np.asarray(ndimage.binary_fill_holes(brain | (near & within))), affine)
+    return LabelMapHead(labels, _brain_mask(labels, tissue, affine), affine)
+
+
+def _brain_mask(labels: npt.NDArray[np.int16], tissue: Mask, affine: Affine) -> Mask:
+    """Return (X, Y, Z) bool: brain tissue with what it encloses, narrow sulci and a thin layer of the fluid around."""
+    spacing = np.asarray(spacing_mm(affine))
+    extent = bounding_box(tissue)
+    assert extent is not None  # load_label_map has seen to it
+    # The mask reaches no further than its fluid: distances over the whole head would take twice the time.
+    box = grown(extent, int(np.ceil(FLUID_MM / spacing.min())) + 1, labels.shape)
+    tissue, within = tissue[box], (labels[box] > 0) & (labels[box] < FIRST_OUTSIDE)
+    brain = tissue | (_closed(tissue, CLOSING_MM / spacing) & within)
+    near = ndimage.distance_transform_edt(~brain, sampling=spacing) <= FLUID_MM
+    mask = np.zeros(labels.shape, dtype=bool)
+    mask[box] = ndimage.binary_fill_holes(brain | (near & within))
+    return mask
 
 
 def random_head(head: LabelMapHead, rng: Rng, *, options: HeadOptions | None = None) -> RandomHead:
@@ -169,7 +191,7 @@ def random_head(head: LabelMapHead, rng: Rng, *, options: HeadOptions | None = N
     """
     options = options or HeadOptions()
     spacing = options.spacing_mm
-    labels, brain = _deformed(head, rng, options)
+    labels, brain = deformed_labels(head, rng, options)
     step = np.asarray(spacing_mm(head.affine))
     image = _painted(labels, brain, step, rng, options)
     image *= bias_field(
@@ -202,8 +224,8 @@ def _closed(mask: Mask, radius: npt.NDArray[np.float64]) -> Mask:
     return np.asarray(closed[inner] | mask)
 
 
-def _deformed(head: LabelMapHead, rng: Rng, options: HeadOptions) -> tuple[npt.NDArray[np.int16], Mask]:
-    """Return labels and brain mask after a random rotation, zoom, smooth warp and reflection."""
+def deformed_labels(head: LabelMapHead, rng: Rng, options: DeformationOptions) -> tuple[npt.NDArray[np.int16], Mask]:
+    """Return labels and brain mask, (X, Y, Z) each, after a random rotation, zoom, smooth warp and reflection."""
     step = np.asarray(spacing_mm(head.affine))
     shape = head.labels.shape
     angles = np.radians(rng.uniform(-options.rotation_degrees, options.rotation_degrees, 3))
@@ -297,11 +319,23 @@ def _scanned(image: FloatArray, step: npt.NDArray[np.float64], rng: Rng, options
     if rng.random() >= options.thick:
         return np.asarray(image, dtype=np.float32)
     axis = int(rng.integers(3))
-    thick = rng.uniform(options.thick_min_mm, options.thick_max_mm) / step[axis]
-    averaged = ndimage.uniform_filter1d(image, max(1, round(thick)), axis=axis)
-    places = np.arange(0, image.shape[axis], thick)
+    return thick_slices(image, axis, rng.uniform(options.thick_min_mm, options.thick_max_mm) / step[axis])
+
+
+def thick_slices(image: FloatArray, axis: int, thickness: float) -> FloatArray:
+    """Return an image as slices show it after interpolation: averaged along an axis, then linear between their centres.
+
+    Args:
+        image: (X, Y, Z).
+        axis: across the slices.
+        thickness: of a slice, in voxels.
+    Returns:
+        (X, Y, Z) float32, at the same voxels.
+    """
+    averaged = ndimage.uniform_filter1d(image, max(1, round(thickness)), axis=axis)
+    places = np.arange(0, image.shape[axis], thickness)
     slices = np.take(averaged, np.rint(places).astype(int).clip(0, image.shape[axis] - 1), axis=axis)
-    position = (np.arange(image.shape[axis]) / thick).clip(0, len(places) - 1)
+    position = (np.arange(image.shape[axis]) / thickness).clip(0, len(places) - 1)
     low = np.floor(position).astype(int)
     high = np.minimum(low + 1, len(places) - 1)
     weight = (position - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(3)])

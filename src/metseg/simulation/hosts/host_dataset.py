@@ -1,11 +1,11 @@
-"""A data set of simulated metastases in real scans, in the naming of BraTS-METS."""
+"""A data set of simulated metastases in real or painted scans, in the naming of BraTS-METS."""
 
 from __future__ import annotations
 
 import json
 import sys
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,17 @@ import numpy as np
 import metseg
 from metseg.errors import InputError
 from metseg.io.case_source import CaseSource
+from metseg.io.data_origin import PAINTING
 from metseg.message_text import pluralize
 from metseg.runtime.atomic_io import atomic_folder
 from metseg.runtime.progress import track
-from metseg.simulation.hosts.host_scan import HostScan, host_scan, mirrored
+from metseg.simulation.heads.head_dataset import label_map_files
+from metseg.simulation.hosts.host_scan import FloatArray, HostScan
+from metseg.simulation.hosts.host_sources import HostSource, LabelMapSource, PaintedStudyOptions, ScanSource
 from metseg.simulation.hosts.insertion import HostWithLesions, InsertionOptions, insert_lesions
 from metseg.simulation.lesions.lesion_truth import lesion_truth
 from metseg.simulation.options import NiftiOptions
-from metseg.simulation.output.folder import LESIONS, Existing, prepare_folder
+from metseg.simulation.output.folder import LESIONS, PATIENTS, Existing, prepare_folder
 from metseg.simulation.output.naming import folder_name
 from metseg.simulation.output.tables import write_rows
 from metseg.simulation.output.write import write_volume
@@ -74,17 +77,11 @@ def simulate_in_hosts(
         UsageError: the folder is not empty, or was made otherwise.
     """
     options = options or InsertionOptions()
-    stamp = {
-        "metseg": metseg.__version__,
-        "seed": seed,
-        "hosts": [host.case_id for host in hosts],
-        "insertion": options.model_dump(mode="json"),
-        "healthy_only": healthy_only,
-    }
+    stamp = _stamp([host.case_id for host in hosts], seed, options) | {"healthy_only": healthy_only}
     _warn_without_mask(hosts)
     prepare_folder(out, stamp, existing)
-    studies = _studies(out, hosts, per_host, seed, options, healthy_only)
-    rows = list(track(studies, "Simulating", total=len(hosts) * per_host, quiet=quiet))
+    sources = [ScanSource(host, healthy_only=healthy_only) for host in hosts]
+    rows = _simulated(out, sources, per_host, seed, options, quiet=quiet)
     if not rows:
         raise InputError(
             "no scan is usable",
@@ -93,7 +90,58 @@ def simulate_in_hosts(
             cure="leave --healthy-only out to keep tumours that the scans show",
             code="input.no_cases",
         )
-    _write_lesions(out)
+    return rows
+
+
+def simulate_in_label_maps(
+    out: Path,
+    label_maps: Path,
+    *,
+    per_host: int,
+    seed: int = 0,
+    options: PaintedStudyOptions | None = None,
+    existing: Existing = "refuse",
+    quiet: bool = False,
+) -> list[dict[str, Any]]:
+    """Write studies of simulated metastases in hosts that are painted from label maps; no image of a person is used.
+
+    Args:
+        out: the folder; made if absent. Label map k becomes ``BraTS-MET-<k>`` with all its studies, so that a split by
+            patient keeps them together; ``patients.csv`` names the map of each.
+        label_maps: folder of NIfTI files with FreeSurfer's ids and ids from 165 on outside the brain, in cubic voxels.
+        per_host: studies of each label map, each of them deformed and painted otherwise.
+        seed: which studies; a study is the same for any number of others.
+        options: which lesions, and how the hosts vary; None: the defaults.
+        existing: what to do if the folder is not empty, as in `metseg.simulation.output.dataset.simulate_dataset`.
+        quiet: no progress.
+    Returns:
+        One row per study: ``case``, ``host`` (``label map <name>``), ``lesions``.
+    Raises:
+        InputError: no label maps, or one that shows no head or has no cubic voxels.
+        UsageError: the folder is not empty, or was made otherwise.
+    """
+    options = options or PaintedStudyOptions()
+    sources = [LabelMapSource(file, options.painting) for file in label_map_files(label_maps)]
+    stamp = _stamp([source.name for source in sources], seed, options.insertion)
+    prepare_folder(out, stamp | {PAINTING: options.painting.model_dump(mode="json")}, existing)
+    rows = _simulated(out, sources, per_host, seed, options.insertion, quiet=quiet)
+    people = [{"patient": patient_name(index), "label_map": source.patient} for index, source in enumerate(sources)]
+    write_rows(people, ("patient", "label_map"), out / PATIENTS)
+    return rows
+
+
+def _stamp(hosts: list[str], seed: int, options: InsertionOptions) -> dict[str, Any]:
+    return {"metseg": metseg.__version__, "seed": seed, "hosts": hosts, "insertion": options.model_dump(mode="json")}
+
+
+def _simulated(
+    out: Path, sources: Sequence[HostSource], per_host: int, seed: int, options: InsertionOptions, *, quiet: bool
+) -> list[dict[str, Any]]:
+    """Write the missing studies, and the table of lesions if there are any; return one row per study."""
+    studies = _studies(out, sources, per_host, seed, options)
+    rows = list(track(studies, "Simulating", total=len(sources) * per_host, quiet=quiet))
+    if rows:
+        _write_lesions(out)
     return rows
 
 
@@ -108,34 +156,35 @@ def _warn_without_mask(hosts: Sequence[CaseSource]) -> None:
 
 
 def _studies(
-    out: Path, hosts: Sequence[CaseSource], per_host: int, seed: int, options: InsertionOptions, healthy_only: bool
+    out: Path, sources: Sequence[HostSource], per_host: int, seed: int, options: InsertionOptions
 ) -> Iterator[dict[str, Any]]:
     by_patient: dict[str, list[str]] = {}
-    for source in hosts:
-        by_patient.setdefault(source.patient, []).append(source.case_id)
-    for source in hosts:
+    for source in sources:
+        by_patient.setdefault(source.patient, []).append(source.name)
+    for source in sources:
         index, scans = list(by_patient).index(source.patient), by_patient[source.patient]
         # The scans of a patient take turns, so that a larger per_host renames no study.
-        numbers = range(scans.index(source.case_id), len(scans) * per_host, len(scans))
+        numbers = range(scans.index(source.name), len(scans) * per_host, len(scans))
         folders = [out / folder_name(index, number, NiftiOptions()) for number in numbers]
         host = None
         if not all(folder.exists() for folder in folders):
-            host = host_scan(source.load())
-            host = mirrored(host) if healthy_only else host
+            host = source.open()
             if host is None:
                 continue
         for number, folder in enumerate(folders):
             if host is not None and not folder.exists():
-                rng = np.random.default_rng([seed, zlib.crc32(host.name.encode()), number])
-                _write(insert_lesions(host, rng, options=options), host, folder, index)
+                rng = np.random.default_rng([seed, zlib.crc32(source.name.encode()), number])
+                scan = host.scan(rng)
+                made = insert_lesions(scan, rng, options=options)
+                _write(made, host.finished(made.images, scan, rng), scan, folder, index)
             truth = json.loads((folder / f"{folder.name}.json").read_text("utf-8"))
             yield {"case": truth["case"], "host": truth["host"], "lesions": len(truth["lesions"])}
 
 
-def _write(made: HostWithLesions, host: HostScan, folder: Path, index: int) -> None:
+def _write(made: HostWithLesions, images: Mapping[str, FloatArray], host: HostScan, folder: Path, index: int) -> None:
     affine = host.canvas.affine
     with atomic_folder(folder) as place:
-        for name, image in made.images.items():
+        for name, image in images.items():
             scale = np.float32(BRIGHT / np.percentile(image[host.brain], BRIGHT_PERCENTILE))
             # At least 1 in the brain: 0 is background.
             stored = np.where(host.brain, np.clip(np.rint(image * scale), 1, np.iinfo(np.int16).max), 0)

@@ -354,7 +354,7 @@ def _lesion_signals(
         noisy = rng.random() < options.random_contrast
         for name, timing in timings.items():
             for part, tissue in tissues.items():
-                value = _on_host_scale(signal(tissue, timing), timing, host.levels[name])
+                value = on_host_scale(signal(tissue, timing), timing, host.levels[name])
                 if noisy:
                     value *= float(np.exp(rng.normal(0, RANDOM_CONTRAST)))
                 found[name][part][place] = value
@@ -368,7 +368,7 @@ def _lesion_tissues(rng: Rng) -> dict[str, Tissue]:
     return {part: vary_tissue(tissue, rng, spread=spread) for part, tissue in base.items()}
 
 
-def _on_host_scale(value: float, timing: Sequence, levels: Mapping[str, float]) -> float:
+def on_host_scale(value: float, timing: Sequence, levels: Mapping[str, float]) -> float:
     """Return a signal of the model as an intensity of the host: linear between the tissues that both have."""
     pairs = sorted((signal(TISSUES[name], timing), levels[name]) for name in HOST_TISSUES)
     model, scan = np.array(pairs).T
