@@ -7,7 +7,8 @@ with z-scored FLAIR and T1c; OPEN_MS the scans of Lesjak et al. 2018, of which t
 OUT gets `real` (every patient, named as in BraTS-METS, classes 1 NETC, 2 SNFH, 3 ET), `inserted` (metastases simulated
 in these scans), `phantoms`, and for each fold K `foldK` (links) and `foldK.json`. Then, for each fold::
 
-    metseg train mets-brain --data OUT/foldK --split OUT/foldK.json --out runs/mets-brain/foldK
+    metseg train mets-brain --data OUT/foldK --split OUT/foldK.json --out runs/mets-brain/foldK \\
+        --set 'data.licence=BraTS glioma patients: research, non-commercial; open_ms: CC BY'
 
 Studies simulated in a scan belong to its patient: those of a test patient are in no training.
 """
