@@ -60,7 +60,8 @@ def test_what_did_not_arrive_is_retrieved_once(
     assert state.quiet_studies(100.0) == [uid]
     asking.poll(200.0, TODAY)
     assert state.quiet_studies(100.0) == [uid]  # nothing new has arrived
-    next((tmp_path / "in").rglob("*.dcm")).unlink()
+    lost = next((tmp_path / "in").rglob("*.dcm"))
+    lost.rename(lost.with_name(f".{lost.name}.abcd1234.dcm"))  # as a process leaves it that is killed while it writes
     asking.poll(300.0, TODAY)
     assert (state.quiet_studies(299.0), state.quiet_studies(300.0)) == ([], [uid])
     assert events == [("retrieved", {"objects": 5}), ("retrieved", {"objects": 1})]

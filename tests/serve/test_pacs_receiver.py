@@ -248,7 +248,7 @@ def test_the_orthanc_of_the_compose_file_forwards_images_and_keeps_results(tmp_p
         scanned = connect(f"dimse://ORTHANC@127.0.0.1:{server.dicom}?calling=SCANNER")
         assert [reason for _, reason in scanned.store([read_outgoing(path) for path in paths[1:]])] == ["", ""]
         deadline = time.monotonic() + 60
-        while len(found := list((tmp_path / "in").rglob("*.dcm"))) < 2 and time.monotonic() < deadline:
+        while len(found := list((tmp_path / "in").rglob("[!.]*.dcm"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.1)
         uids = {read_outgoing(path).reference.sop_uid for path in paths[1:]}
         assert {path.stem for path in found} == uids

@@ -104,3 +104,8 @@ def _by_series(references: Iterable[InstanceReference]) -> Mapping[str, list[Ins
     for reference in references:
         found[reference.series_uid].append(reference)
     return found
+
+
+def stored_objects(folder: Path) -> list[Path]:
+    """Return the complete objects below a folder, sorted; the names of files being written begin with a dot."""
+    return sorted(folder.rglob("[!.]*.dcm"))

@@ -9,7 +9,7 @@ from typing import Final
 
 from metseg.errors import MetsegError
 from metseg.pacs.receiver_state import ReceiverState
-from metseg.pacs.retrieval import retrieve_study
+from metseg.pacs.retrieval import retrieve_study, stored_objects
 from metseg.pacs.routing_rules import RoutingRules
 from metseg.pacs.study_records import Archive, StudyQuery, StudyRecord, require_uid
 
@@ -76,7 +76,7 @@ class StudyPoller:
 
     def _complete(self, study: StudyRecord, now: float) -> None:
         folder, written = self._studies / require_uid(study.study_uid), 0
-        if study.instances is None or sum(1 for _ in folder.rglob("*.dcm")) < study.instances:
+        if study.instances is None or len(stored_objects(folder)) < study.instances:
             written = retrieve_study(self._archive, study.study_uid, self._studies).written
         # The second is a study that was complete when the process was killed, before its arrival was recorded.
         if written or not self._state.knows(study.study_uid):

@@ -12,6 +12,7 @@ from metseg.client.service_errors import Refusal, StudyFailed, StudyUnfinished
 from metseg.errors import InputError, MetsegError
 from metseg.pacs.pacs_errors import PacsError
 from metseg.pacs.receiver_state import JobState, ReceivedJob, ReceiverState
+from metseg.pacs.retrieval import stored_objects
 from metseg.pacs.routing_rules import RoutingRules
 from metseg.pacs.sending import read_outgoing, send_files
 from metseg.pacs.study_records import Archive
@@ -179,7 +180,7 @@ def _read_images(folder: Path) -> list[_Image]:
 
     tags = ["Modality", "StudyDescription", "SeriesDescription"]
     found = []
-    for path in sorted(folder.rglob("*.dcm")):
+    for path in stored_objects(folder):
         try:
             header = dcmread(path, stop_before_pixels=True, specific_tags=tags)
         except InvalidDicomError:  # put there by others: the receiver writes complete objects only

@@ -13,6 +13,7 @@ from typing import Final
 
 from metseg.errors import InputError
 from metseg.pacs import Archive, StudyQuery, connect, retrieve_study, send_files
+from metseg.pacs.retrieval import stored_objects
 from metseg.pacs.server_address import TlsFiles
 from metseg.pacs.study_records import StudyRecord as PacsRecord
 from metseg.pacs_schemas import (
@@ -113,7 +114,7 @@ class PacsAccess:
         count = len(archive.find_instances(asked.study_uid))
         _require_at_most(count, self.limits.max_files, "objects")
         retrieved = retrieve_study(archive, asked.study_uid, folder).folder
-        paths = [path for path in sorted(retrieved.rglob("*.dcm")) if _modality(path) == asked.modality]
+        paths = [path for path in stored_objects(retrieved) if _modality(path) == asked.modality]
         if not paths:
             raise InputError(
                 "the study has no images of this modality",
