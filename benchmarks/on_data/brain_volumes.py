@@ -3,7 +3,7 @@
     python benchmarks/on_data/brain_volumes.py BRATS_GLI BRATS_2015 OPEN_MS OUT
 
 BRATS_GLI holds folders of BraTS 2017 to 2021 with T1, T1c, T2, FLAIR and masks; BRATS_2015 folders of BraTS 2013/2015
-with z-scored FLAIR and T1c; OPEN_MS the scans of Lesjak et al. 2018, of which those with contrast agent are used.
+with z-scored FLAIR and T1c; OPEN_MS the scans of Lesjak et al. 2018; those with contrast agent are used.
 OUT gets `real` (every patient, named as in BraTS-METS, classes 1 NETC, 2 SNFH, 3 ET), `inserted` (metastases simulated
 in these scans), `phantoms`, and for each fold K `foldK` (links) and `foldK.json`. Then, for each fold::
 

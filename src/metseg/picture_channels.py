@@ -17,7 +17,7 @@ LOSSY_GREY: Final = 4
 _LOSSY_WEBP_CHUNK: Final = b"VP8 "
 _HEAD_BYTES: Final = 4096
 
-#: Largest picture whose channels are compared, in pixels.
+#: Pixels of the largest picture in which channels are compared.
 _MOST_COMPARED: Final = 2**24
 
 #: Formats that are read.

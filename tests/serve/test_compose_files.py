@@ -46,7 +46,7 @@ def merged(first: Any, second: Any, key: str = "") -> Any:
 
 @pytest.fixture(scope="module")
 def validator() -> Any:
-    """Return a validator of the Compose Specification, whose schema check-jsonschema has."""
+    """Return a validator of the Compose Specification by the schema in check-jsonschema."""
     pytest.importorskip("check_jsonschema", reason="check-jsonschema is absent (pip install 'metseg[dev]')")
     place = resources.files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
     schema = json.loads(place.read_text("utf-8"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -57,14 +57,11 @@ class ResponseMeasures:
 
     def target_lesions(self, timepoint: int) -> list[MeasuredLesion]:
         """Return what the targets consist of at an examination; merged targets count once, pieces each."""
-        found: set[int] = set()
-        for identity in self.targets:
-            found |= pieces_at(self.tracks, identity, timepoint)
-        return [lesion for track in self.tracks if track.identity in found and (lesion := track.lesion_at(timepoint))]
+        return self._lesions(self.targets, timepoint)
 
     def sum_mm(self, timepoint: int) -> float:
         """Return the sum of the longest diameters of the targets."""
-        return sum(lesion.longest_axial_mm for lesion in self.target_lesions(timepoint))
+        return self._length_mm(self.targets, timepoint)
 
     def sum_ml(self, timepoint: int) -> float:
         """Return the sum of the volumes of the targets."""
@@ -92,7 +89,7 @@ class ResponseMeasures:
         with a target count there.
         """
         others = [track.identity for track in self.tracks if track.identity not in self.targets]
-        of_targets = frozenset[int]().union(*(pieces_at(self.tracks, one, timepoint) for one in self.targets))
+        of_targets = self._pieces(self.targets, timepoint)
         grown: set[int] = set()
         for group in self._together(others, timepoint):
             pieces = self._pieces(group, timepoint)
@@ -154,15 +151,18 @@ class ResponseMeasures:
             groups.append((members, pieces))
         return [members for members, _ in groups]
 
-    def _pieces(self, lesions: set[int], timepoint: int) -> frozenset[int]:
+    def _pieces(self, lesions: Collection[int], timepoint: int) -> frozenset[int]:
         """Return the identities that some lesions consist of at an examination."""
         return frozenset[int]().union(*(pieces_at(self.tracks, one, timepoint) for one in lesions))
 
-    def _length_mm(self, lesions: set[int], timepoint: int) -> float:
-        """Return the sum of the diameters of all pieces of some lesions, each counted once."""
+    def _lesions(self, lesions: Collection[int], timepoint: int) -> list[MeasuredLesion]:
+        """Return all pieces of some lesions at an examination, each once."""
         pieces = self._pieces(lesions, timepoint)
-        found = [lesion for track in self.tracks if track.identity in pieces and (lesion := track.lesion_at(timepoint))]
-        return sum(lesion.longest_axial_mm for lesion in found)
+        return [lesion for track in self.tracks if track.identity in pieces and (lesion := track.lesion_at(timepoint))]
+
+    def _length_mm(self, lesions: Collection[int], timepoint: int) -> float:
+        """Return the sum of the diameters of all pieces of some lesions, each counted once."""
+        return sum(lesion.longest_axial_mm for lesion in self._lesions(lesions, timepoint))
 
     def _whole_length_mm(self, lesions: set[int], timepoint: int) -> float | None:
         """Return `_length_mm`, or None if one of the lesions was not visible, unless it is a piece of another one."""

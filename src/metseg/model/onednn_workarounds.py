@@ -315,7 +315,7 @@ class _UpsampledConv3d(_Merged, UpsampledConv3d, _Conv3d): ...  # type: ignore[m
 
 
 class _ThreeSlicesConv2d(ThreeSlicesConv2d, _Conv2d):
-    """As one convolution of the volume, whose kernel is three slices thick and one pixel wide.
+    """As one convolution of the volume by a kernel that is three slices thick and one pixel wide.
 
     The slices in channels-last layout already are a volume in that layout, so nothing is copied.
     """

@@ -27,7 +27,14 @@ from metseg.model.networks.efficientnet_lite import (
     EfficientNetLite,
     adapt_checkpoint,
 )
-from metseg.model.networks.layers import ConvNormAct, ThreeSlicesConv2d, UpBlock, UprightSlices, make_norm
+from metseg.model.networks.layers import (
+    ConvNormAct,
+    ThreeSlicesConv2d,
+    TwoInputSequential,
+    UpBlock,
+    UprightSlices,
+    make_norm,
+)
 from metseg.model.networks.network_options import EfficientUnetOptions
 from metseg.model.pretrained_encoder import load_encoder
 
@@ -111,7 +118,7 @@ class AcrossSlices(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.mix = nn.Sequential(
+        self.mix = TwoInputSequential(
             ThreeSlicesConv2d(channels, channels),
             make_norm("batch", channels, dimensions=2),
             nn.ReLU(inplace=True),
@@ -119,8 +126,7 @@ class AcrossSlices(nn.Module):
 
     def forward(self, features: torch.Tensor, slices: int) -> torch.Tensor:
         """Return features of the shape (N · slices, C, rows, columns) that they have."""
-        over_three, norm, activation = self.mix
-        mixed: torch.Tensor = activation(norm(over_three(features, slices)))
+        mixed: torch.Tensor = self.mix(features, slices)
         return features + mixed
 
 

@@ -19,7 +19,7 @@ from metseg.model.networks.layers import (
     CONVOLUTION,
     MAX_POOL,
     UPSAMPLED_CONVOLUTION,
-    DoublingBlock,
+    TwoInputSequential,
     double,
 )
 from metseg.model.networks.network_options import GatedUnetOptions
@@ -67,7 +67,7 @@ class GatedUNet(nn.Module):
         steps = list(reversed(list(pairwise(options.channels))))
         self.gates = nn.ModuleList(AttentionGate(skip, below, dimensions=dimensions) for skip, below in steps)
         self.up = nn.ModuleList(
-            DoublingBlock(
+            TwoInputSequential(
                 *_layers(below + skip, skip, options.convolutions, options, dimensions, first=UPSAMPLED_CONVOLUTION)
             )
             for skip, below in steps

@@ -132,12 +132,12 @@ UPSAMPLED_CONVOLUTION: Mapping[int, type[UpsampledConv2d] | type[UpsampledConv3d
 }
 
 
-class DoublingBlock(nn.Sequential):
-    """Layers that begin with a convolution of doubled features and a skip, and go on with its output."""
+class TwoInputSequential(nn.Sequential):
+    """Layers in order; the first one takes two inputs, such as features and a skip."""
 
-    def forward(self, features: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:  # type: ignore[override]
+    def forward(self, features: torch.Tensor, other: torch.Tensor | int) -> torch.Tensor:  # type: ignore[override]
         first, *others = self
-        joined: torch.Tensor = first(features, skip)
+        joined: torch.Tensor = first(features, other)
         for layer in others:
             joined = layer(joined)
         return joined

@@ -22,7 +22,7 @@ from metseg.model.networks.layers import (
     DROPOUT,
     MAX_POOL,
     UPSAMPLED_CONVOLUTION,
-    DoublingBlock,
+    TwoInputSequential,
     upsample,
 )
 from metseg.model.networks.network_options import UnetDropoutOptions
@@ -91,7 +91,7 @@ class UNetDropoutPrinted(nn.Module):
         self.pool = nn.Sequential(MAX_POOL[dimensions](2), DROPOUT[dimensions](options.dropout))
         deeper = options.channels[1:]
         self.up = nn.ModuleList(
-            DoublingBlock(*_layers(deep + entering, width, dimensions, first=UPSAMPLED_CONVOLUTION))
+            TwoInputSequential(*_layers(deep + entering, width, dimensions, first=UPSAMPLED_CONVOLUTION))
             for (entering, width), deep in reversed(list(zip(levels[:-1], deeper, strict=True)))
         )
         self.head = CONVOLUTION[dimensions](options.channels[0], out_channels, 1)

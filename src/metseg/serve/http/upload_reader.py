@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -66,7 +67,7 @@ class Upload:
         return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
-class UploadReader:
+class UploadReader(ABC):
     """Writes numbered files into a folder."""
 
     def __init__(self, folder: Path, *, max_files: int) -> None:
@@ -75,13 +76,13 @@ class UploadReader:
         self._open: IO[bytes] | None = None
         self._hash = hashlib.sha256()
 
+    @abstractmethod
     def feed(self, data: bytes) -> None:
         """Process a chunk of the body."""
-        raise NotImplementedError
 
+    @abstractmethod
     def end(self) -> Upload:
         """Return the upload; call after the last byte."""
-        raise NotImplementedError
 
     def close(self) -> None:
         """Close an incomplete file."""
@@ -186,16 +187,17 @@ class MultipartReader(UploadReader):
         name.clear()
         value.clear()
 
+    @abstractmethod
     def _headers_end(self) -> None:
         """Begin a part, by its headers."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _data(self, data: bytes, start: int, end: int) -> None:
         """Take a chunk of the part."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _part_ends(self) -> None:
-        raise NotImplementedError
+        """End the part."""
 
     def _all_ends(self) -> None:
         self._whole = True

@@ -39,7 +39,7 @@ TRANSVERSE_DEGREES = np.arange(0.0, 71.0, 10.0)
 
 #: The sagittal sinus is seen from a point this far above the centre of the brain, in mm.
 VIEW_ABOVE_MM = 10.0
-#: Fluid of which each voxel lies this close to the plane between the hemispheres may be falx, in mm.
+#: Fluid this close to the plane between the hemispheres may be falx, in mm.
 FALX_MM = 0.6
 #: Rows of the brain this wide show where its middle is: a share of the widest row.
 WIDE_ROW = 0.5
